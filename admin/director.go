@@ -1,0 +1,38 @@
+package admin
+
+import (
+	"context"
+	"io"
+
+	"github.com/lvx-lb/lvx/service"
+)
+
+// DefaultSocket is where a director listens unless told otherwise.
+const DefaultSocket = "/run/lvx/lvx.sock"
+
+// Director is what stands behind the socket. Its errors may wrap the
+// sentinels of package service; they arrive at a Client as such.
+type Director interface {
+	// Apply carries out all edits in order, or none.
+	Apply(ctx context.Context, edits []service.Edit) error
+	// Status returns the services in the order of the director's own list.
+	Status(ctx context.Context) ([]service.Status, error)
+	// Conns hands the connections to yield, part by part, until yield fails.
+	Conns(ctx context.Context, yield func([]service.Conn) error) error
+	// Timeouts returns the three values that --set changes.
+	Timeouts(ctx context.Context) (service.Timeouts, error)
+	// Info tells how the director runs.
+	Info(ctx context.Context) (Info, error)
+	// Capture writes the frames of both directions as a pcap stream until ctx
+	// ends or w fails.
+	Capture(ctx context.Context, w io.Writer) error
+}
+
+// Info tells how a director runs.
+type Info struct {
+	Version   string            `json:"version"`    // of lvx
+	Mode      string            `json:"mode"`       // zerocopy, native or generic
+	TableSize int               `json:"table_size"` // connections that fit; the size of the listing's first line
+	Conns     int               `json:"conns"`      // connections now
+	Counters  map[string]uint64 `json:"counters"`   // by name, frames unless the name says otherwise
+}
