@@ -1,0 +1,187 @@
+package packet
+
+import "encoding/binary"
+
+const (
+	typeIPv4  = 0x0800
+	typeIPv6  = 0x86dd
+	typeVLAN  = 0x8100 // 802.1Q
+	typeQinQ  = 0x88a8 // 802.1ad
+	ethLen    = 14
+	tagLen    = 4
+	ipv4Len   = 20
+	ipv6Len   = 40
+	tcpLen    = 20
+	udpLen    = 8
+	icmpLen   = 8
+	maxIPv4   = 65535
+	fragUnits = 0x1fff // the 13 bits of an IPv4 fragment offset
+)
+
+// Parse finds the headers of frame and fills p with them. It checks every
+// length and the IPv4 header checksum, never a transport checksum. What p
+// holds after a fault is undefined, but for Data and L3 never out of range.
+func Parse(frame []byte, p *Packet) Fault {
+	p.reset(frame)
+	if len(frame) < ethLen {
+		return Truncated
+	}
+	switch binary.BigEndian.Uint16(frame[12:14]) {
+	case typeIPv4:
+		return p.parse4(ethLen)
+	case typeIPv6:
+		return p.parse6(ethLen)
+	case typeVLAN, typeQinQ:
+		return p.parseTagged()
+	}
+	return NotIP
+}
+
+func (p *Packet) reset(frame []byte) {
+	p.Data = frame
+	p.SrcPort, p.DstPort = 0, 0
+	p.L3, p.L4 = 0, 0
+	p.TTL, p.TOS = 0, 0
+	p.Proto, p.TCPFlags, p.ICMPType, p.ICMPCode = 0, 0, 0, 0
+	p.HasPorts, p.V6, p.DF, p.Options = false, false, false, false
+	p.IsError, p.Fragment, p.MoreFragments = false, false, false
+	p.Tags, p.Tag = 0, [2]uint16{}
+	p.FragOffset, p.FragHeader, p.FragID = 0, 0, 0
+}
+
+func (p *Packet) parseTagged() Fault {
+	at := ethLen - 2 // of the EtherType or TPID looked at
+	for {
+		if len(p.Data) < at+2 {
+			return Truncated
+		}
+		switch binary.BigEndian.Uint16(p.Data[at:]) {
+		case typeIPv4:
+			return p.parse4(at + 2)
+		case typeIPv6:
+			return p.parse6(at + 2)
+		case typeVLAN, typeQinQ:
+			if p.Tags == 2 {
+				return NotIP
+			}
+			if len(p.Data) < at+tagLen {
+				return Truncated
+			}
+			p.Tag[p.Tags&1] = binary.BigEndian.Uint16(p.Data[at+2:]) & 0x0fff
+			p.Tags++
+			at += tagLen
+		default:
+			return NotIP
+		}
+	}
+}
+
+func (p *Packet) parse4(l3 int) Fault {
+	p.L3 = uint16(l3)
+	b := p.Data[l3:]
+	if len(b) < ipv4Len {
+		return Truncated
+	}
+	h := (*[ipv4Len]byte)(b)
+	if h[0]>>4 != 4 {
+		return BadVersion
+	}
+	ihl, total := int(h[0]&15)*4, int(binary.BigEndian.Uint16(h[2:4]))
+	if ihl < ipv4Len || total < ihl {
+		return BadLength
+	}
+	if total > len(b) {
+		return Truncated
+	}
+	p.Data = p.Data[: l3+total : l3+total]
+	p.L4 = uint16(l3 + ihl)
+	p.TOS, p.TTL, p.Proto = h[1], h[8], h[9]
+	p.FragID = uint32(binary.BigEndian.Uint16(h[4:6]))
+	src := binary.BigEndian.Uint32(h[12:16])
+	p.Src = AddrFrom4(src)
+	p.Dst = AddrFrom4(binary.BigEndian.Uint32(h[16:20]))
+	if ihl != ipv4Len {
+		if f := p.parseOptions(b[:ihl]); f != OK {
+			return f
+		}
+	} else if headerSum(h) != 0xffff {
+		return BadChecksum
+	}
+	if martian4(src) {
+		return Martian
+	}
+	flags := binary.BigEndian.Uint16(h[6:8])
+	p.DF = flags&0x4000 != 0
+	if flags&0x3fff != 0 {
+		return p.parseFragment(int(flags&fragUnits)*8, flags&0x2000 != 0, ihl)
+	}
+	return p.parseTransport()
+}
+
+// martian4 tells sources that Linux never accepts: 0/8, 127/8, multicast and
+// limited broadcast.
+func martian4(src uint32) bool {
+	top := src >> 24
+	return top == 0 || top == 127 || top >= 224 && (top < 240 || src == 1<<32-1)
+}
+
+// parseFragment checks the place of a fragment; extra is what an IPv4 header
+// adds to the length of the whole packet.
+func (p *Packet) parseFragment(offset int, more bool, extra int) Fault {
+	p.Fragment, p.FragOffset, p.MoreFragments = true, uint16(offset), more
+	n := len(p.Data) - int(p.L4)
+	if more && (n == 0 || n%8 != 0) || offset+n+extra > maxIPv4 {
+		return BadFragment
+	}
+	if offset == 0 {
+		return p.parseTransport()
+	}
+	// A later fragment that reaches into the TCP header could change what
+	// the first one was judged by (RFC 1858, RFC 3128).
+	if p.Proto == TCP && offset < tcpLen {
+		return BadFragment
+	}
+	return OK
+}
+
+// parseTransport reads the header at L4, if the protocol has one that matters.
+func (p *Packet) parseTransport() Fault {
+	b := p.Data[p.L4:]
+	switch p.Proto {
+	case TCP:
+		if len(b) < tcpLen {
+			return p.short()
+		}
+		offset := int(b[12]>>4) * 4
+		if offset < tcpLen {
+			return BadLength
+		}
+		if offset > len(b) {
+			return p.short()
+		}
+		p.TCPFlags = b[13]
+	case UDP:
+		if len(b) < udpLen {
+			return p.short()
+		}
+		length := int(binary.BigEndian.Uint16(b[4:6]))
+		if length < udpLen || length > len(b) && !p.Fragment {
+			return BadLength
+		}
+	case ICMP, ICMPv6:
+		return p.parseICMP(b)
+	default:
+		return OK
+	}
+	p.SrcPort, p.DstPort = binary.BigEndian.Uint16(b[0:2]), binary.BigEndian.Uint16(b[2:4])
+	p.HasPorts = true
+	return OK
+}
+
+// short is the fault of a transport header that the IP packet cuts off.
+func (p *Packet) short() Fault {
+	if p.Fragment {
+		return BadFragment
+	}
+	return Truncated
+}
