@@ -1,0 +1,41 @@
+# lvx: `make` builds ./lvx, `make demo` shows it (as root), `make test` tests it.
+# Tests that need root say so and are skipped without it.
+GO ?= go
+STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
+.PHONY: all lvx toolchain generate check test integration demo bench clean
+
+all: lvx
+
+lvx: toolchain
+	$(GO) build -o lvx ./cmd/lvx
+
+toolchain:
+	@.ci/go $(GO)
+
+generate: toolchain
+	$(GO) generate ./...
+
+check: toolchain
+	@unformatted=$$(gofmt -l .); test -z "$$unformatted" || { echo "gofmt: $$unformatted"; exit 1; }
+	$(GO) vet ./...
+	$(GO) run $(STATICCHECK) ./...
+	.ci/regenerate $(GO)
+	$(GO) test -count=1 ./internal/arch
+
+test: lvx
+	.ci/packages
+	$(GO) run ./internal/verdicts -timeout 5m $$($(GO) list ./... | grep -v /internal/integration)
+	$(GO) run ./internal/verdicts -timeout 9m -p 1 ./internal/integration/...
+
+integration: lvx
+	.ci/packages
+	$(GO) run ./internal/verdicts -timeout 9m -p 1 -count=1 ./internal/integration/...
+
+demo: lvx
+	./lvx demo
+
+bench: toolchain
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+clean:
+	rm -f lvx
