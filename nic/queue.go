@@ -70,6 +70,7 @@ type Stats struct {
 	TxInvalid     uint64 // tx_invalid_descs
 	FillEmpty     uint64 // rx_fill_ring_empty_descs
 	TxEmpty       uint64 // tx_ring_empty_descs
+	TxDropped     uint64 // EBUSY: taken by the device in copy mode, and lost
 	KickRetry     uint64 // EAGAIN, EBUSY, ENOBUFS: sent later
 	KickDown      uint64 // ENETDOWN, ENXIO: link or socket down
 	KickFailed    uint64 // any other error
