@@ -13,6 +13,7 @@ type Fragmenter struct {
 	v6, df  bool
 	more    bool   // the payload is not the end of the datagram
 	whole   bool   // fits in one piece
+	left    int    // pieces to come
 	chunk   int    // payload bytes of a piece, a multiple of 8
 	offset  int    // of payload in the datagram
 	id      uint32 // identification of all pieces
@@ -20,10 +21,11 @@ type Fragmenter struct {
 
 // NewFragmenter cuts p into packets of at most mtu bytes that carry id. The
 // headers are those of p, the first fragment or the whole packet. payload is
-// everything behind the IPv4 header or the IPv6 fragment header, put together
-// by the caller; nil is what p itself carries, and then p may be any fragment
-// and be cut further. What fits is not fragmented. If mtu leaves no room or
-// the packet would be longer than IP allows, Next returns 0 at once.
+// everything behind the IPv4 header or the IPv6 fragment header (behind
+// hop-by-hop and routing header if there is none), put together by the caller;
+// nil is what p itself carries, and then p may be any fragment and be cut
+// further. What fits is not fragmented. If mtu leaves no room or the packet
+// would be longer than IP allows, Next returns 0 at once.
 func NewFragmenter(p *Packet, payload []byte, mtu int, id uint32) Fragmenter {
 	f := Fragmenter{l3: int(p.L3), v6: p.V6, df: p.DF, id: id}
 	end, body := int(p.L4), int(p.L4)
@@ -54,30 +56,28 @@ func NewFragmenter(p *Packet, payload []byte, mtu int, id uint32) Fragmenter {
 		ip += fragmentLen
 	}
 	f.chunk = (mtu - ip) &^ 7
-	if f.chunk <= 0 && !f.whole || f.offset+len(f.payload)+ip > maxIPv4 {
-		return Fragmenter{}
+	total := f.offset + len(f.payload)
+	if !f.v6 {
+		total += ip
+	}
+	if f.whole {
+		f.left = 1
+	} else if f.chunk > 0 && total <= maxIPv4 {
+		f.left = (len(f.payload) + f.chunk - 1) / f.chunk
 	}
 	return f
 }
 
 // Pieces returns how many packets are still to come.
-func (f *Fragmenter) Pieces() int {
-	switch {
-	case len(f.payload) == 0:
-		return 0
-	case f.whole:
-		return 1
-	}
-	return (len(f.payload) + f.chunk - 1) / f.chunk
-}
+func (f *Fragmenter) Pieces() int { return f.left }
 
 // Next writes the next piece into dst, with the Ethernet header of p, and
 // returns its length. It is 0 when there is none, or when dst is too short.
 func (f *Fragmenter) Next(dst []byte) int {
-	n := len(f.payload)
-	if n == 0 {
+	if f.left == 0 {
 		return 0
 	}
+	n := len(f.payload)
 	extra := 0
 	if !f.whole {
 		n = min(n, f.chunk)
@@ -94,7 +94,8 @@ func (f *Fragmenter) Next(dst []byte) int {
 	copy(frame, f.header)
 	copy(frame[head+extra:], f.payload[:n])
 	f.payload = f.payload[n:]
-	more := f.more || len(f.payload) > 0
+	f.left--
+	more := f.more || f.left > 0
 	if f.v6 {
 		f.finish6(frame, more)
 	} else {
