@@ -19,3 +19,9 @@ func (a Addr) multicast() bool {
 	}
 	return a.Hi>>56 == 0xff
 }
+
+// As16 returns the bytes of a in network order, IPv4 as ::ffff:a.b.c.d.
+func (a Addr) As16() (b [16]byte) {
+	a.put16(&b)
+	return b
+}

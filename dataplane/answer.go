@@ -1,0 +1,146 @@
+package dataplane
+
+import (
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// errorKind is an ICMP error that the director sends.
+type errorKind uint8
+
+const (
+	errNoServer errorKind = iota // port unreachable
+	errHost                      // host or address unreachable
+	errTTL
+	errTooBig
+)
+
+// errorTypes holds type and code, for IPv4 and IPv6.
+var errorTypes = [...][2][2]uint8{
+	errNoServer: {{packet.Unreachable, 3}, {packet.Unreachable6, 4}},
+	errHost:     {{packet.Unreachable, 1}, {packet.Unreachable6, 3}},
+	errTTL:      {{packet.TimeExceeded, 0}, {packet.TimeExceeded6, 0}},
+	errTooBig:   {{packet.Unreachable, 4}, {packet.TooBig6, 0}},
+}
+
+// answerReset answers packet i as a host does that has no such connection.
+// The packet itself is dropped; the answer goes out in its frame.
+func (w *Worker) answerReset(b *Batch, i int) {
+	n := packet.BuildReset(w.scratch[:], &b.packets[i])
+	if n > 0 && w.answer(b, i, n, NoConn) {
+		w.Counters.Resets++
+		return
+	}
+	b.finish(i, Drop, NoConn)
+}
+
+// answerError drops packet i for the reason why and tells its sender, within
+// the limits that the kernel sets itself. Clients hear it from the VIP,
+// servers from the director's address on their link.
+func (w *Worker) answerError(b *Batch, i int, e errorKind, mtu int, why Reason) {
+	p := &b.packets[i]
+	src := p.Dst
+	if b.dir[i] == conntrack.ToClient {
+		src = w.config.Links[b.link[i]].source(p.V6)
+	}
+	if !packet.MayError(p) || p.IsError || src == (packet.Addr{}) {
+		b.finish(i, Drop, why)
+		return
+	}
+	// Path MTU discovery is never limited (net/ipv4/icmp.c).
+	if e != errTooBig && !w.limiter.allow(w.now, p.Src) {
+		b.finish(i, Drop, ErrorLimited)
+		return
+	}
+	t := errorTypes[e][0]
+	if p.V6 {
+		t = errorTypes[e][1]
+	}
+	n := packet.BuildError(w.scratch[:], p, src, t[0], t[1], uint32(mtu))
+	if n > 0 && w.answer(b, i, n, why) {
+		w.Counters.Errors++
+		return
+	}
+	b.finish(i, Drop, why)
+}
+
+// answer sends the n bytes of scratch back to where packet i came from, in its
+// frame. A reassembled datagram has none to give: its answer takes a free one.
+func (w *Worker) answer(b *Batch, i, n int, why Reason) bool {
+	back := MAC(b.packets[i].Data[6:12])
+	if b.whole {
+		chunk, ok := w.alloc()
+		if !ok {
+			return false
+		}
+		b.frames[i].Addr = chunk
+	}
+	if !w.reply(b.frames[i].Addr, n, b.link[i], back) {
+		if b.whole {
+			w.recycle(b.frames[i].Addr)
+		}
+		return false
+	}
+	if !b.whole {
+		w.Counters.Dropped[why]++
+	}
+	b.finish(i, Transmit, why)
+	return true
+}
+
+// reply sends the n bytes of scratch over link to the MAC to, in the chunk
+// that addr lies in.
+func (w *Worker) reply(addr uint64, n int, link LinkID, to MAC) bool {
+	chunk := addr &^ uint64(w.pool.Chunk-1)
+	f := nic.Frame{Addr: chunk + nic.Headroom, Len: uint32(n)}
+	if f.Addr+uint64(n) > chunk+uint64(w.pool.Chunk) {
+		return false
+	}
+	copy(w.pool.Data(f), w.scratch[:n])
+	l := &w.config.Links[link]
+	if packet.Parse(w.pool.Data(f), &w.built) != packet.OK {
+		return false
+	}
+	at, ok := w.built.Retag(w.pool.Bytes[chunk:chunk+uint64(w.pool.Chunk)], nic.Headroom, l.Tags, l.NTags)
+	if !ok {
+		return false
+	}
+	w.built.SetEthernet(to, l.MAC)
+	w.Counters.Originated++
+	w.send(l.NIC, nic.Frame{Addr: chunk + uint64(at), Len: uint32(len(w.built.Data))})
+	return true
+}
+
+// translateError carries an ICMP error about a packet of a connection to the
+// other side. It moves no state and no deadline.
+func (w *Worker) translateError(b *Batch, i int) {
+	p := &b.packets[i]
+	rec := w.table.At(b.conn[i])
+	s := w.config.servers[rec.Server]
+	toServer := b.dir[i] == conntrack.ToServer
+	if s == nil || toServer && s.deleted.Load() {
+		b.finish(i, Drop, ServerGone)
+		return
+	}
+	if p.TTL <= 1 {
+		b.finish(i, Drop, TTLExpired)
+		return
+	}
+	id, why := w.hopOf(b, i, rec, s)
+	if id == noHop {
+		b.finish(i, Drop, why)
+		return
+	}
+	if toServer {
+		w.stats[rec.Server].InPkts++
+		w.stats[rec.Server].InBytes += uint64(p.IPLen())
+		p.TranslateQuote(s.real, packet.Destination)
+	} else {
+		w.stats[rec.Server].OutPkts++
+		w.stats[rec.Server].OutBytes += uint64(p.IPLen())
+		p.TranslateQuote(packet.Endpoint{Addr: w.config.pairs[rec.Server].Virtual, Port: rec.VPort}, packet.Source)
+	}
+	w.Counters.Forwarded++
+	w.dispatch(b, i, id)
+}

@@ -1,0 +1,154 @@
+package dataplane
+
+import (
+	"math/bits"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/scheduler"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// Config is what a worker reads: an immutable picture of links, services and
+// servers. A Roster makes the next one.
+type Config struct {
+	Links    []Link
+	Services []*Service
+
+	nics     [][]LinkID // links of each NIC
+	index    serviceIndex
+	servers  []*Server // by slot, nil = unused
+	pairs    []conntrack.Pair
+	own      addrSet // addresses of the director and VIPs
+	routeGen uint16
+}
+
+// Service is a virtual service at run time. Its scheduler and list of servers
+// are shared by all workers and touched only when a connection begins.
+type Service struct {
+	Key     service.Key
+	virtual packet.Endpoint
+	proto   uint8
+
+	mu        sync.Mutex
+	scheduler scheduler.Scheduler
+	servers   []scheduler.Server // newest first
+	spec      Virtual
+}
+
+// pick chooses a server for a client and counts the connection, so that a
+// server is never forgotten between the two.
+func (s *Service) pick(k *scheduler.Key, active bool) (slot uint32, ok bool) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	i := s.scheduler.Pick(s.servers, *k)
+	if i < 0 {
+		return 0, false
+	}
+	c := s.servers[i].Counts
+	if active {
+		c.Active.Add(1)
+	} else {
+		c.Inactive.Add(1)
+	}
+	return s.servers[i].ID, true
+}
+
+// Server is a real server of one service at run time.
+type Server struct {
+	Slot     uint32
+	Address  service.Server // as last edited
+	service  *Service
+	toServer packet.Rewrite
+	toClient packet.Rewrite
+	real     packet.Endpoint
+	counts   scheduler.Counts
+	links    atomic.Uint64 // links over which its replies may come, one bit each
+	deleted  atomic.Bool
+}
+
+// Counts returns the server's active and inactive connections.
+func (s *Server) Counts() (active, inactive uint32) {
+	return uint32(max(s.counts.Active.Load(), 0)), uint32(max(s.counts.Inactive.Load(), 0))
+}
+
+// SetLinks tells over which links the server's replies may come.
+func (s *Server) SetLinks(links uint64) { s.links.Store(links) }
+
+// Links returns the set of links given to SetLinks.
+func (s *Server) Links() uint64 { return s.links.Load() }
+
+// Service returns the service that the server belongs to.
+func (s *Server) Service() *Service { return s.service }
+
+// RouteGen returns the generation of routes that c was made for.
+func (c *Config) RouteGen() uint16 { return c.routeGen }
+
+// serviceIndex finds a service by protocol, address and port: open
+// addressing, at most half full, never changed after it was built.
+type serviceIndex struct {
+	entries []serviceEntry
+	shift   uint8
+}
+
+type serviceEntry struct {
+	addr  packet.Addr
+	port  uint16
+	proto uint8 // 0 = empty
+	id    int32
+}
+
+const noService = int32(-1)
+
+func newServiceIndex(services []*Service) serviceIndex {
+	size := max(16, 1<<bits.Len(uint(2*len(services))))
+	x := serviceIndex{make([]serviceEntry, size), uint8(64 - bits.Len(uint(size-1)))}
+	for id, s := range services {
+		i := x.home(s.proto, &s.virtual)
+		for x.entries[i].proto != 0 {
+			i = (i + 1) & (len(x.entries) - 1)
+		}
+		x.entries[i] = serviceEntry{s.virtual.Addr, s.virtual.Port, s.proto, int32(id)}
+	}
+	return x
+}
+
+func (x *serviceIndex) home(proto uint8, e *packet.Endpoint) int {
+	h := (e.Addr.Lo ^ e.Addr.Hi*0x9e3779b97f4a7c15 ^ uint64(e.Port)<<40 ^ uint64(proto)<<56) * 0xbf58476d1ce4e5b9
+	return int(h >> (x.shift & 63))
+}
+
+// find returns the position of the service in Config.Services, noService if
+// there is none.
+func (x *serviceIndex) find(proto uint8, e *packet.Endpoint) int32 {
+	for i := x.home(proto, e); ; i = (i + 1) & (len(x.entries) - 1) {
+		s := &x.entries[i]
+		if s.proto == 0 {
+			return noService
+		}
+		if s.addr.Lo == e.Addr.Lo && s.port == e.Port && s.proto == proto && s.addr.Hi == e.Addr.Hi {
+			return s.id
+		}
+	}
+}
+
+// addrSet is a set of addresses, built like serviceIndex.
+type addrSet struct{ serviceIndex }
+
+func newAddrSet(addrs []packet.Addr) addrSet {
+	var all []*Service
+	seen := make(map[packet.Addr]bool, len(addrs))
+	for _, a := range addrs {
+		if !seen[a] {
+			seen[a] = true
+			all = append(all, &Service{proto: 1, virtual: packet.Endpoint{Addr: a}})
+		}
+	}
+	return addrSet{newServiceIndex(all)}
+}
+
+func (s *addrSet) has(a packet.Addr) bool {
+	return s.find(1, &packet.Endpoint{Addr: a}) != noService
+}

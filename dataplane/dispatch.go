@@ -1,0 +1,146 @@
+package dataplane
+
+import (
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// fits looks at the MTU towards hop id. A packet that may not be fragmented is
+// answered with the MTU; IPv6 never is fragmented here unless it came so.
+func (w *Worker) fits(b *Batch, i int, id HopID) bool {
+	p := &b.packets[i]
+	mtu, size := w.hops.mtu(id), p.IPLen()
+	if b.whole {
+		size = b.limit
+	}
+	if size <= mtu || !p.V6 && !p.DF {
+		return true
+	}
+	if b.dir[i] == conntrack.ToServer {
+		// IPVS has taken one from the TTL by now, and quotes it so.
+		p.Forward()
+	}
+	w.answerError(b, i, errTooBig, mtu, TooBig)
+	return false
+}
+
+// recordRoute fills the option that asks for the router's address with the
+// one that clients know: the VIP.
+func (w *Worker) recordRoute(b *Batch, i int, id HopID) {
+	own := b.packets[i].Dst
+	if b.dir[i] == conntrack.ToClient {
+		own = w.config.pairs[w.table.At(b.conn[i]).Server].Virtual
+	}
+	packet.FillRecordRoute(&b.packets[i], own)
+}
+
+// dispatch sends packet i, translated, to hop id, or holds it until the hop's
+// MAC is known.
+func (w *Worker) dispatch(b *Batch, i int, id HopID) {
+	p := &b.packets[i]
+	if b.whole || p.IPLen() > w.hops.mtu(id) {
+		w.recut(b, i, id)
+		return
+	}
+	v, why := w.forward(b.frames[i], p, id, w.origin(b, i))
+	b.finish(i, v, why)
+}
+
+// origin is where a translated frame came from, for an error about it.
+type origin struct {
+	mac  MAC
+	link LinkID
+	dir  conntrack.Direction
+	slot uint32
+	port uint16 // that the client called
+}
+
+func (w *Worker) origin(b *Batch, i int) origin {
+	rec := w.table.At(b.conn[i])
+	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, rec.VPort}
+}
+
+// forward gives the frame of p its Ethernet header for hop id, and queues or
+// holds it.
+func (w *Worker) forward(f nic.Frame, p *packet.Packet, id HopID, from origin) (Verdict, Reason) {
+	f, ok := w.address(f, p, id)
+	switch {
+	case !ok:
+		return Drop, NoFrame
+	case w.hops.state(id) == HopUsable:
+		w.sendTo(id, f)
+		return Transmit, Unexplained
+	}
+	if why := w.waiting.add(w, f, id, from); why != Unexplained {
+		return Drop, why
+	}
+	return Hold, Unexplained
+}
+
+// address writes MACs and VLAN tags of hop id. The frame may begin elsewhere
+// in its chunk afterwards.
+func (w *Worker) address(f nic.Frame, p *packet.Packet, id HopID) (nic.Frame, bool) {
+	l := &w.config.Links[w.hops.link(id)]
+	if p.Tags|l.NTags != 0 {
+		chunk := f.Addr &^ uint64(w.pool.Chunk-1)
+		at, ok := p.Retag(w.pool.Bytes[chunk:chunk+uint64(w.pool.Chunk)], int(f.Addr-chunk), l.Tags, l.NTags)
+		if !ok {
+			return f, false
+		}
+		f.Addr = chunk + uint64(at)
+	}
+	p.SetEthernet(w.hops.mac(id), l.MAC)
+	f.Len = uint32(len(p.Data))
+	return f, true
+}
+
+// sendTo queues a finished frame on the NIC of its hop.
+func (w *Worker) sendTo(id HopID, f nic.Frame) {
+	h := &w.hops.slots[id]
+	if used := uint32(w.tick); h.used.Load() != used {
+		h.used.Store(used)
+	}
+	w.send(w.config.Links[w.hops.link(id)].NIC, f)
+}
+
+// recut sends packet i in pieces: a reassembled datagram, or one larger than
+// the MTU. A datagram leaves in pieces no larger than the largest it came in.
+func (w *Worker) recut(b *Batch, i int, id HopID) {
+	p := &b.packets[i]
+	mtu := w.hops.mtu(id)
+	ip := p.FragID
+	if b.whole {
+		mtu = min(mtu, b.limit)
+		if ip = b.id; p.V6 {
+			w.ipID++
+			ip = w.ipID
+		}
+	}
+	from := w.origin(b, i)
+	cut := packet.NewFragmenter(p, nil, mtu, ip)
+	if cut.Pieces() == 0 {
+		b.finish(i, Drop, TooBig)
+		return
+	}
+	for cut.Pieces() > 0 {
+		chunk, ok := w.alloc()
+		if !ok {
+			b.finish(i, Drop, NoFrame)
+			return
+		}
+		w.Counters.Originated++
+		at := chunk + nic.Headroom
+		n := cut.Next(w.pool.Bytes[at : chunk+uint64(w.pool.Chunk)])
+		f := nic.Frame{Addr: at, Len: uint32(n)}
+		if n == 0 || packet.Parse(w.pool.Data(f), &w.built) != packet.OK {
+			w.drop(at, TooBig)
+			b.finish(i, Drop, TooBig)
+			return
+		}
+		if v, why := w.forward(f, &w.built, id, from); v == Drop {
+			w.drop(at, why)
+		}
+	}
+	b.finish(i, Drop, Recut)
+}

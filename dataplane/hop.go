@@ -1,0 +1,180 @@
+package dataplane
+
+import (
+	"sync/atomic"
+
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// HopID numbers the hops; noHop stands for none.
+type HopID uint16
+
+const (
+	noHop = HopID(0xffff)
+
+	// MaxHops bounds the hops in use at one time (DESIGN decision 10).
+	MaxHops = 8192
+
+	hopSlots = 2 * MaxHops
+	hopProbe = 32
+)
+
+// HopState is how much is known of a hop.
+type HopState uint8
+
+// The states. A worker claims a hop (Wanted); its owner resolves it.
+const (
+	HopFree HopState = iota
+	HopWanted
+	HopUsable
+	HopFailed
+)
+
+// hop is one next address on a link. Its name is written once, under the
+// state HopFree, by the worker that claims it; mac changes as one word. The
+// MTU of the route is part of the name: one gateway may serve routes of
+// several MTUs.
+type hop struct {
+	addr  packet.Addr
+	where uint64        // link | mtu<<16; valid once state is not HopFree
+	mac   atomic.Uint64 // destination MAC in the low 48 bits
+	state atomic.Uint32
+	used  atomic.Uint32 // tick of the last frame sent, for upkeep
+	_     [16]byte
+}
+
+// Hops are the next hops of a director: an open hash table that workers read
+// and claim in and that one owner, told by netlink, fills. A slot's name never
+// changes while workers run, so a HopID in a connection stays right; Sweep
+// frees the unused with the workers' consent.
+type Hops struct {
+	slots   []hop
+	count   atomic.Int32
+	changed atomic.Uint32 // grows with each Set, so that workers look at what they hold
+	wake    chan struct{}
+}
+
+// NewHops returns an empty table.
+func NewHops() *Hops {
+	return &Hops{slots: make([]hop, hopSlots), wake: make(chan struct{}, 1)}
+}
+
+// Wanted receives a token after a worker claimed a hop.
+func (h *Hops) Wanted() <-chan struct{} { return h.wake }
+
+func hopWhere(link LinkID, mtu int) uint64 { return uint64(link) | uint64(uint16(mtu))<<16 }
+
+func hopHome(addr packet.Addr, where uint64) uint32 {
+	x := (addr.Hi ^ where) * 0x9e3779b97f4a7c15
+	x = (x ^ addr.Lo ^ x>>29) * 0xbf58476d1ce4e5b9
+	return uint32(x>>32) % hopSlots
+}
+
+// find returns the hop to addr over link, noHop if it is not in the table.
+func (h *Hops) find(link LinkID, mtu int, addr packet.Addr) HopID {
+	where := hopWhere(link, mtu)
+	for i, n := hopHome(addr, where), 0; n < hopProbe; i, n = (i+1)%hopSlots, n+1 {
+		s := &h.slots[i]
+		if HopState(s.state.Load()) != HopFree && s.where == where && s.addr == addr {
+			return HopID(i)
+		}
+	}
+	return noHop
+}
+
+// claim puts addr into a free slot and asks for its resolution. Only the
+// worker calls it; with several workers it moves under their owner's lock.
+func (h *Hops) claim(link LinkID, mtu int, addr packet.Addr) HopID {
+	if h.count.Load() >= MaxHops {
+		return noHop
+	}
+	where := hopWhere(link, mtu)
+	for i, n := hopHome(addr, where), 0; n < hopProbe; i, n = (i+1)%hopSlots, n+1 {
+		s := &h.slots[i]
+		if HopState(s.state.Load()) != HopFree {
+			continue
+		}
+		s.addr, s.where = addr, where
+		s.mac.Store(0)
+		s.state.Store(uint32(HopWanted))
+		h.count.Add(1)
+		h.ask()
+		return HopID(i)
+	}
+	return noHop
+}
+
+// again asks for a failed hop once more.
+func (h *Hops) again(id HopID) {
+	if h.slots[id].state.CompareAndSwap(uint32(HopFailed), uint32(HopWanted)) {
+		h.ask()
+	}
+}
+
+func (h *Hops) ask() {
+	select {
+	case h.wake <- struct{}{}:
+	default:
+	}
+}
+
+// Set tells what became of addr on link, whatever the MTUs it is used with.
+func (h *Hops) Set(link LinkID, addr packet.Addr, state HopState, mac MAC) {
+	word := macWord(mac)
+	for i := range h.slots {
+		s := &h.slots[i]
+		if HopState(s.state.Load()) == HopFree || LinkID(s.where) != link || s.addr != addr {
+			continue
+		}
+		if state == HopUsable {
+			s.mac.Store(word)
+		}
+		s.state.Store(uint32(state))
+	}
+	h.changed.Add(1)
+}
+
+// Each calls f for every hop in use, with the tick of its last frame.
+func (h *Hops) Each(f func(link LinkID, addr packet.Addr, state HopState, used uint32)) {
+	for i := range h.slots {
+		s := &h.slots[i]
+		if st := HopState(s.state.Load()); st != HopFree {
+			f(LinkID(s.where), s.addr, st, s.used.Load())
+		}
+	}
+}
+
+// Sweep frees the hops that unused reports, and returns them. The caller has
+// raised the route generation and waited for every worker to see it, so that
+// no connection names them.
+func (h *Hops) Sweep(unused func(used uint32) bool) (freed []struct {
+	Link LinkID
+	Addr packet.Addr
+}) {
+	for i := range h.slots {
+		s := &h.slots[i]
+		if HopState(s.state.Load()) == HopFree || !unused(s.used.Load()) {
+			continue
+		}
+		freed = append(freed, struct {
+			Link LinkID
+			Addr packet.Addr
+		}{LinkID(s.where), s.addr})
+		s.state.Store(uint32(HopFree))
+		h.count.Add(-1)
+	}
+	return freed
+}
+
+func (h *Hops) link(id HopID) LinkID    { return LinkID(h.slots[id].where) }
+func (h *Hops) mtu(id HopID) int        { return int(uint16(h.slots[id].where >> 16)) }
+func (h *Hops) state(id HopID) HopState { return HopState(h.slots[id].state.Load()) }
+func (h *Hops) mac(id HopID) MAC        { return wordMAC(h.slots[id].mac.Load()) }
+
+func macWord(m MAC) uint64 {
+	return uint64(m[0])<<40 | uint64(m[1])<<32 | uint64(m[2])<<24 | uint64(m[3])<<16 | uint64(m[4])<<8 | uint64(m[5])
+}
+
+func wordMAC(w uint64) MAC {
+	return MAC{byte(w >> 40), byte(w >> 32), byte(w >> 24), byte(w >> 16), byte(w >> 8), byte(w)}
+}

@@ -1,0 +1,51 @@
+package dataplane
+
+import (
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// LinkID numbers the links of a director; at most MaxLinks.
+type LinkID uint8
+
+// MaxLinks is how many links a director can have: their sets are one word.
+const MaxLinks = 64
+
+const noLink = LinkID(255)
+
+// MAC is an Ethernet address.
+type MAC [6]byte
+
+// Link is a NIC with its VLAN tags, as a worker needs it.
+type Link struct {
+	Name    string
+	NIC     int       // index into the worker's NICs
+	Tags    [2]uint16 // VLAN ids, outermost first
+	NTags   uint8
+	MAC     MAC
+	MTU     int
+	Partial bool // peers may leave checksums partial (veth, virtio, tap)
+	Addr4   packet.Addr
+	Addr6   packet.Addr // sources of ICMP errors towards this link
+}
+
+// source returns the address from which errors to a host on l are sent.
+func (l *Link) source(v6 bool) packet.Addr {
+	if v6 {
+		return l.Addr6
+	}
+	return l.Addr4
+}
+
+// linkOf finds the link of NIC nic with p's tags, noLink if there is none.
+func (c *Config) linkOf(nic int, p *packet.Packet) LinkID {
+	for _, id := range c.nics[nic] {
+		l := &c.Links[id]
+		if l.NTags != p.Tags {
+			continue
+		}
+		if (l.NTags < 1 || l.Tags[0] == p.Tag[0]) && (l.NTags < 2 || l.Tags[1] == p.Tag[1]) {
+			return id
+		}
+	}
+	return noLink
+}

@@ -1,0 +1,138 @@
+package dataplane
+
+import (
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// rewrite translates the packets that have a connection and sends them on
+// their way. What has none, and is no service's business, is the kernel's.
+func (w *Worker) rewrite(b *Batch) {
+	for i := range b.n {
+		switch {
+		case b.kinds[i] == kindDone:
+		case b.conn[i] == conntrack.None:
+			b.finish(i, PassUp, Unexplained)
+		case b.kinds[i] == kindError:
+			w.translateError(b, i)
+		default:
+			w.translate(b, i)
+		}
+	}
+}
+
+// translate takes packet i of a connection to the other side. As in Linux, a
+// packet to the server is noted before its way is known, one to the client
+// only when it can go.
+func (w *Worker) translate(b *Batch, i int) {
+	p := &b.packets[i]
+	rec := w.table.At(b.conn[i])
+	s := w.config.servers[rec.Server]
+	toServer := b.dir[i] == conntrack.ToServer
+	if s == nil || toServer && s.deleted.Load() {
+		// As with IPVS: silence, and the connection's time runs on.
+		b.finish(i, Drop, ServerGone)
+		return
+	}
+	if toServer {
+		w.note(b, i, rec, s)
+	}
+	if p.TTL <= 1 {
+		w.answerError(b, i, errTTL, 0, TTLExpired)
+		return
+	}
+	id, why := w.hopOf(b, i, rec, s)
+	if id == noHop {
+		w.unroutable(b, i, why)
+		return
+	}
+	if !w.fits(b, i, id) {
+		return
+	}
+	if p.Options {
+		w.recordRoute(b, i, id)
+	}
+	partial := w.config.Links[b.link[i]].Partial
+	if toServer {
+		p.Translate(&s.toServer, packet.Destination, partial)
+	} else {
+		w.note(b, i, rec, s)
+		p.Translate(&s.toClient, packet.Source, partial)
+	}
+	w.Counters.Forwarded++
+	w.dispatch(b, i, id)
+}
+
+// note counts packet i and moves its connection's state and deadline.
+func (w *Worker) note(b *Batch, i int, rec *conntrack.Record, s *Server) {
+	p := &b.packets[i]
+	bytes := uint64(len(p.Data)) - uint64(p.L3)
+	st := &w.stats[rec.Server]
+	if b.dir[i] == conntrack.ToServer {
+		st.InPkts++
+		st.InBytes += bytes
+	} else {
+		st.OutPkts++
+		st.OutBytes += bytes
+	}
+	if p.Proto != packet.TCP {
+		w.table.Touch(b.conn[i], w.tick)
+		return
+	}
+	before, after := w.table.Packet(b.conn[i], w.tick, b.dir[i], conntrack.EventOf(p.TCPFlags))
+	if was, is := before.Active(), after.Active(); was != is {
+		if is {
+			s.counts.Inactive.Add(-1)
+			s.counts.Active.Add(1)
+		} else {
+			s.counts.Active.Add(-1)
+			s.counts.Inactive.Add(1)
+		}
+	}
+}
+
+// hopOf returns the hop of packet i's connection in its direction, and looks
+// the route up when there is none yet or routes have changed.
+func (w *Worker) hopOf(b *Batch, i int, rec *conntrack.Record, s *Server) (HopID, Reason) {
+	if rec.RouteGen != w.config.routeGen {
+		rec.ServerHop, rec.ClientHop, rec.RouteGen = uint16(noHop), uint16(noHop), w.config.routeGen
+	}
+	known, dst, src := &rec.ServerHop, s.real.Addr, b.client[i].Addr
+	if b.dir[i] == conntrack.ToClient {
+		known, dst, src = &rec.ClientHop, b.client[i].Addr, w.config.pairs[rec.Server].Virtual
+	}
+	if id := HopID(*known); id != noHop {
+		return id, Unexplained
+	}
+	id, why := w.hopTo(dst, src, b.link[i], uint32(b.hash[i]>>32))
+	*known = uint16(id)
+	return id, why
+}
+
+// hopTo asks the routes and finds or claims the hop.
+func (w *Worker) hopTo(dst, src packet.Addr, in LinkID, hash uint32) (HopID, Reason) {
+	next, ok := w.routes.Next(dst, src, in, hash)
+	if !ok {
+		return noHop, NoRoute
+	}
+	if id := w.hops.find(next.Link, next.MTU, next.Via); id != noHop {
+		return id, Unexplained
+	}
+	if !w.claims.take(w.now) {
+		return noHop, NoHop
+	}
+	id := w.hops.claim(next.Link, next.MTU, next.Via)
+	if id == noHop {
+		return noHop, NoHop
+	}
+	return id, Unexplained
+}
+
+// unroutable drops packet i, with the error that a router sends.
+func (w *Worker) unroutable(b *Batch, i int, why Reason) {
+	if why == NoRoute {
+		w.answerError(b, i, errHost, 0, why)
+		return
+	}
+	b.finish(i, Drop, why)
+}

@@ -1,0 +1,260 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/scheduler"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// Virtual is a service with its servers, newest first, as an administrator
+// wants it.
+type Virtual struct {
+	service.Service
+	Servers []service.Server
+}
+
+// Roster keeps the running services and servers from one Config to the next:
+// a server keeps its slot, and so its connections, until the last of them is
+// gone, even if it is deleted and added again in between. It belongs to the
+// one goroutine that applies commands.
+type Roster struct {
+	links    []Link
+	own      []packet.Addr
+	services map[service.Key]*Service
+	order    []service.Key
+	servers  map[serverKey]*Server
+	slots    []*Server
+	free     []uint32
+	routeGen uint16
+	changes  []change
+}
+
+type serverKey struct {
+	service service.Key
+	address netip.AddrPort
+}
+
+// NewRoster returns a Roster for a director with the given links.
+func NewRoster(links []Link) (*Roster, error) {
+	if len(links) > MaxLinks {
+		return nil, fmt.Errorf("count links: %d, at most %d", len(links), MaxLinks)
+	}
+	return &Roster{links: links, services: map[service.Key]*Service{}, servers: map[serverKey]*Server{}}, nil
+}
+
+// Apply prepares what is wanted: services, schedulers, slots. Nothing has
+// changed when it returns an error. The next Config names them all; once every
+// worker has adopted it, Publish lets new connections follow.
+func (r *Roster) Apply(wanted []Virtual) error {
+	fresh := make(map[service.Key]scheduler.Scheduler)
+	for i := range wanted {
+		v := &wanted[i]
+		if old := r.services[v.Key]; old == nil || !sameScheduler(&old.spec, v) {
+			s, err := scheduler.New(v.Scheduler, v.Flags)
+			if err != nil {
+				return fmt.Errorf("make scheduler %q: %w", v.Scheduler, err)
+			}
+			fresh[v.Key] = s
+		}
+	}
+	seen := make(map[service.Key]bool, len(wanted))
+	r.order, r.changes = r.order[:0], r.changes[:0]
+	for _, v := range wanted {
+		seen[v.Key] = true
+		r.order = append(r.order, v.Key)
+		r.changes = append(r.changes, r.prepare(v, fresh[v.Key]))
+	}
+	for key, s := range r.services {
+		if !seen[key] {
+			r.changes = append(r.changes, change{service: s, wanted: Virtual{Service: s.spec.Service}})
+			delete(r.services, key)
+		}
+	}
+	return nil
+}
+
+func sameScheduler(a, b *Virtual) bool {
+	return a.Scheduler == b.Scheduler && slices.Equal(a.Flags, b.Flags)
+}
+
+// change is what Publish has to do to one service.
+type change struct {
+	service   *Service
+	wanted    Virtual
+	scheduler scheduler.Scheduler // a new one, or nil
+	added     []*Server           // oldest first
+}
+
+func (r *Roster) prepare(v Virtual, sched scheduler.Scheduler) change {
+	s := r.services[v.Key]
+	if s == nil {
+		s = &Service{Key: v.Key, virtual: packet.EndpointFrom(v.Key.Address), proto: uint8(v.Protocol), scheduler: sched}
+		r.services[v.Key] = s
+	}
+	c := change{service: s, wanted: v, scheduler: sched}
+	for _, spec := range slices.Backward(v.Servers) {
+		srv, joins := r.server(s, spec)
+		srv.Address = spec
+		if joins {
+			c.added = append(c.added, srv)
+		}
+	}
+	return c
+}
+
+// Publish gives the schedulers their servers as the last Apply wanted them.
+func (r *Roster) Publish() {
+	for i := range r.changes {
+		r.publish(&r.changes[i])
+	}
+	r.changes = r.changes[:0]
+}
+
+// publish changes one service. A new scheduler is put on the servers as they
+// were, as -E does; new servers join one by one, oldest first, as -a does.
+func (r *Roster) publish(c *change) {
+	s := c.service
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	r.retire(s, &c.wanted)
+	list := slices.DeleteFunc(slices.Clone(s.servers), func(x scheduler.Server) bool {
+		srv := r.slots[x.ID]
+		return srv.deleted.Load() || slices.Contains(c.added, srv)
+	})
+	for i := range list {
+		list[i].Weight = r.slots[list[i].ID].Address.Weight
+	}
+	if c.scheduler != nil {
+		s.scheduler = c.scheduler
+	}
+	s.scheduler.Update(list)
+	for _, srv := range c.added {
+		list = slices.Insert(list, 0, srv.seenByScheduler())
+		s.scheduler.Update(list)
+	}
+	s.servers, s.spec = list, c.wanted
+}
+
+func (s *Server) seenByScheduler() scheduler.Server {
+	return scheduler.Server{
+		ID: s.Slot, Weight: s.Address.Weight, Counts: &s.counts,
+		Addr: s.Address.Address.Addr(), Port: s.Address.Address.Port(),
+	}
+}
+
+// retire marks the servers of s that v does not name.
+func (r *Roster) retire(s *Service, v *Virtual) {
+	for _, x := range s.servers {
+		srv := r.slots[x.ID]
+		wanted := slices.ContainsFunc(v.Servers, func(w service.Server) bool { return w.Address == srv.Address.Address })
+		if !wanted {
+			srv.deleted.Store(true)
+		}
+	}
+}
+
+// server returns the slot for a server of s, and whether it joins the list.
+func (r *Roster) server(s *Service, spec service.Server) (srv *Server, joins bool) {
+	key := serverKey{s.Key, spec.Address}
+	if srv = r.servers[key]; srv != nil {
+		srv.service = s
+		return srv, srv.deleted.Swap(false)
+	}
+	real := packet.EndpointFrom(spec.Address)
+	srv = &Server{
+		service: s, real: real, Address: spec,
+		toServer: packet.NewRewrite(s.virtual, real),
+		toClient: packet.NewRewrite(real, s.virtual),
+	}
+	if n := len(r.free); n > 0 {
+		srv.Slot, r.free = r.free[n-1], r.free[:n-1]
+		r.slots[srv.Slot] = srv
+	} else {
+		srv.Slot = uint32(len(r.slots))
+		r.slots = append(r.slots, srv)
+	}
+	r.servers[key] = srv
+	return srv, true
+}
+
+// Collect forgets deleted servers whose last connection is gone and returns
+// them. Their slots are used again only by Configs made later.
+func (r *Roster) Collect() []*Server {
+	var gone []*Server
+	for key, srv := range r.servers {
+		if active, inactive := srv.Counts(); srv.deleted.Load() && active+inactive == 0 {
+			delete(r.servers, key)
+			r.slots[srv.Slot] = nil
+			r.free = append(r.free, srv.Slot)
+			gone = append(gone, srv)
+		}
+	}
+	return gone
+}
+
+// Servers returns all servers that have a slot, the deleted ones that still
+// have connections among them.
+func (r *Roster) Servers() []*Server {
+	var all []*Server
+	for _, s := range r.slots {
+		if s != nil {
+			all = append(all, s)
+		}
+	}
+	return all
+}
+
+// Find returns the running server of a service, nil if there is none.
+func (r *Roster) Find(k service.Key, address netip.AddrPort) *Server {
+	return r.servers[serverKey{k, address}]
+}
+
+// Deleted reports whether the server is only kept for its connections.
+func (s *Server) Deleted() bool { return s.deleted.Load() }
+
+// SetLinks replaces the links: addresses, MTUs and MACs change while running.
+// Their number and order stay.
+func (r *Roster) SetLinks(links []Link) { r.links = slices.Clone(links) }
+
+// SetOwn replaces the addresses of the director itself.
+func (r *Roster) SetOwn(own []packet.Addr) { r.own = slices.Clone(own) }
+
+// RoutesChanged makes the next Config ask the routes again for every
+// connection.
+func (r *Roster) RoutesChanged() { r.routeGen++ }
+
+// Slots returns how many slots there are, used or not.
+func (r *Roster) Slots() int { return len(r.slots) }
+
+// Config returns the picture for the workers.
+func (r *Roster) Config() *Config {
+	c := &Config{
+		Links: slices.Clone(r.links), servers: slices.Clone(r.slots),
+		pairs: make([]conntrack.Pair, len(r.slots)), routeGen: r.routeGen,
+	}
+	own := slices.Clone(r.own)
+	for _, key := range r.order {
+		s := r.services[key]
+		c.Services = append(c.Services, s)
+		own = append(own, s.virtual.Addr)
+	}
+	for i, srv := range r.slots {
+		if srv != nil {
+			c.pairs[i] = conntrack.Pair{Virtual: srv.service.virtual.Addr, Real: srv.real.Addr}
+		}
+	}
+	c.index, c.own = newServiceIndex(c.Services), newAddrSet(own)
+	for id := range c.Links {
+		n := c.Links[id].NIC
+		for len(c.nics) <= n {
+			c.nics = append(c.nics, nil)
+		}
+		c.nics[n] = append(c.nics[n], LinkID(id))
+	}
+	return c
+}

@@ -1,0 +1,102 @@
+package dataplane
+
+import "github.com/lvx-lb/lvx/packet"
+
+// Verdict is what becomes of a frame. The zero Verdict is Drop.
+type Verdict uint8
+
+// The verdicts.
+const (
+	Drop     Verdict = iota // back to the free frames, counted by Reason
+	Transmit                // queued for transmission, rewritten
+	Hold                    // kept until its hop or its datagram is known
+	PassUp                  // given to the kernel unchanged
+)
+
+// Reason says why a frame was dropped.
+type Reason uint8
+
+// The reasons. The first ones are packet.Fault values, one to one.
+const (
+	Unexplained     Reason = iota // a bug: no stage gave a reason
+	Truncated                     // shorter than its headers say
+	NotIP                         // no IPv4 or IPv6 packet
+	BadVersion                    // IP version and EtherType differ
+	BadLength                     // impossible header or total length
+	BadChecksum                   // IPv4 header checksum is wrong
+	BadOption                     // IPv4 options that cannot be read
+	Martian                       // source no host can have: 127/8, multicast, an own address
+	SourceRoute                   // IPv4 source route option
+	BadFragment                   // overlapping, too long, or a header split over fragments
+	BadExtension                  // IPv6 extension headers that cannot be read
+	NoLink                        // VLAN tags that no configured link has
+	NoConn                        // answered with a reset: no connection and no SYN
+	NoServer                      // no usable server in the service
+	ServerGone                    // the connection's server was deleted
+	TableFull                     // no room for another connection
+	EndpointFull                  // the client endpoint holds 64 connections
+	NoRoute                       // no route to the next address
+	NoHop                         // next hop does not answer, or too many are unknown
+	TTLExpired                    // TTL or hop limit used up
+	TooBig                        // larger than the route's MTU and not to be fragmented
+	HoldFull                      // no room to wait
+	FragmentTimeout               // its datagram did not become whole in time
+	Recut                         // not lost: its bytes went out in other frames
+	NoFrame                       // no free frame to build a packet in
+	TxFull                        // transmit ring full after one kick
+	PassUpFull                    // ring or rate of the way back exhausted
+	ErrorLimited                  // an ICMP error was due but limited
+	NumReasons
+)
+
+var reasonNames = [NumReasons]string{
+	"unexplained", "truncated", "not-ip", "bad-version", "bad-length", "bad-checksum", "bad-option", "martian",
+	"source-route", "bad-fragment", "bad-extension", "no-link", "no-conn", "no-server", "server-gone",
+	"table-full", "endpoint-full", "no-route", "no-hop", "ttl-expired", "too-big", "hold-full",
+	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "error-limited",
+}
+
+// String returns the reason's name as counters show it.
+func (r Reason) String() string {
+	if r >= NumReasons {
+		return "invalid"
+	}
+	return reasonNames[r]
+}
+
+// ofFault maps what Parse found to the reason of the drop. The first reasons
+// carry the faults' numbers; a test holds the two lists together.
+func ofFault(f packet.Fault) Reason { return Reason(f) }
+
+// Counters are what a worker did with every frame it had in hands. At each
+// batch boundary Balanced holds.
+type Counters struct {
+	Received    uint64
+	Originated  uint64 // frames built by the worker in frames of its own
+	Transmitted uint64 // queued for transmission
+	PassedUp    uint64
+	Dropped     [NumReasons]uint64
+
+	Forwarded   uint64 // of Transmitted: translated packets
+	Resets      uint64 // of Transmitted: RSTs for a service's own endpoint
+	Errors      uint64 // of Transmitted: ICMP errors
+	NewConns    uint64
+	Expired     uint64
+	EmptyRounds uint64
+	Rounds      uint64
+}
+
+// DroppedTotal sums the drops of all reasons.
+func (c *Counters) DroppedTotal() uint64 {
+	var sum uint64
+	for _, n := range c.Dropped {
+		sum += n
+	}
+	return sum
+}
+
+// Balanced reports the frame balance: received + originated = queued for
+// transmit + dropped by reason + passed up + held.
+func (c *Counters) Balanced(held int) bool {
+	return c.Received+c.Originated == c.Transmitted+c.DroppedTotal()+c.PassedUp+uint64(held)
+}

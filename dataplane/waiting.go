@@ -1,0 +1,108 @@
+package dataplane
+
+import (
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// hopPatience is how long a frame waits for the MAC of its hop: IPVS answers
+// host unreachable after the kernel's three probes.
+const hopPatience = 3 * Second
+
+// waiting holds translated frames whose hop is not known yet.
+type waiting struct {
+	frames []waitingFrame // oldest first, never more than its capacity
+	perHop int
+	seen   uint32 // Hops.changed when they were last looked at
+}
+
+type waitingFrame struct {
+	frame nic.Frame
+	hop   HopID
+	since Time
+	from  origin
+}
+
+func (q *waiting) init(l Limits, total int) {
+	if q.perHop = l.WaitPerHop; q.perHop == 0 {
+		q.perHop = 3
+	}
+	n := l.Waiting
+	if n == 0 {
+		n = max(total/32, 4)
+	}
+	q.frames = make([]waitingFrame, 0, n)
+}
+
+func (q *waiting) len() int { return len(q.frames) }
+
+// add holds f until hop id is usable, within the limits.
+func (q *waiting) add(w *Worker, f nic.Frame, id HopID, from origin) Reason {
+	w.hops.again(id)
+	if len(q.frames) == cap(q.frames) {
+		return HoldFull
+	}
+	same := 0
+	for i := range q.frames {
+		if q.frames[i].hop == id {
+			same++
+		}
+	}
+	if same >= q.perHop {
+		return NoHop
+	}
+	q.frames = append(q.frames, waitingFrame{f, id, w.now, from})
+	return Unexplained
+}
+
+// look sends what can be sent and gives up what has waited too long.
+func (q *waiting) look(w *Worker) {
+	if len(q.frames) == 0 {
+		return
+	}
+	changed := w.hops.changed.Load()
+	if changed == q.seen && w.now-q.frames[0].since < hopPatience {
+		return
+	}
+	q.seen = changed
+	kept := q.frames[:0]
+	for _, x := range q.frames {
+		switch state := w.hops.state(x.hop); {
+		case state == HopUsable:
+			packet.SetMACs(w.pool.Data(x.frame), w.hops.mac(x.hop), w.config.Links[w.hops.link(x.hop)].MAC)
+			w.sendTo(x.hop, x.frame)
+		case state == HopFailed || w.now-x.since >= hopPatience:
+			w.unreachable(&x)
+		default:
+			kept = append(kept, x)
+		}
+	}
+	q.frames = kept
+}
+
+// unreachable drops a frame that waited in vain and tells its sender. The
+// error quotes the packet as IPVS does: with the virtual endpoint in its place
+// again, but the transport checksum of the translated one.
+func (w *Worker) unreachable(x *waitingFrame) {
+	p := &w.whole.packets[0]
+	if packet.Parse(w.pool.Data(x.frame), p) == packet.OK && packet.MayError(p) && !p.IsError && w.limiter.allow(w.now, p.Src) {
+		src := w.config.Links[x.from.link].source(p.V6)
+		if pair := &w.config.pairs[x.from.slot]; x.from.dir == conntrack.ToServer {
+			src = pair.Virtual
+			p.Restore(packet.Endpoint{Addr: src, Port: x.from.port}, packet.Destination)
+		}
+		e := errorTypes[errHost][0]
+		if p.V6 {
+			e = errorTypes[errHost][1]
+		}
+		if src != (packet.Addr{}) {
+			if n := packet.BuildError(w.scratch[:], p, src, e[0], e[1], 0); n > 0 && w.reply(x.frame.Addr, n, x.from.link, x.from.mac) {
+				w.Counters.Dropped[NoHop]++
+				w.Counters.Errors++
+				return
+			}
+		}
+	}
+	w.drop(x.frame.Addr, NoHop)
+}

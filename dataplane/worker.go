@@ -1,0 +1,350 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// Time is nanoseconds on a clock that never goes back. The fast path reads no
+// clock: the caller passes it in.
+type Time int64
+
+// Second is one second of Time.
+const Second = Time(1e9)
+
+func (t Time) tick() conntrack.Tick { return conntrack.Tick(t / (Second / 10)) }
+
+// Next is where a route leads.
+type Next struct {
+	Link LinkID
+	Via  packet.Addr // next address: a gateway, or the destination itself
+	MTU  int         // of the route, bytes of IP packet
+}
+
+// Routes finds next addresses. Next is called by workers when a connection
+// begins or routes have changed; it must not block or allocate.
+type Routes interface {
+	Next(dst, src packet.Addr, in LinkID, hash uint32) (Next, bool)
+}
+
+// Upward takes frames for the kernel. PassUp copies what it needs and returns
+// false when it has no room; it must not block or allocate.
+type Upward interface {
+	PassUp(now Time, nic int, frame []byte, partial bool) bool
+}
+
+// Queues are the rings of one NIC that a worker owns. Frames leave by the
+// first.
+type Queues []nic.Queue
+
+// Setup is what a Worker is made of.
+type Setup struct {
+	Pool   *nic.Pool
+	Chunks []uint64 // free chunks of the Pool that are the worker's
+	NICs   []Queues
+	Fill   int // chunks to keep in each fill ring
+	Table  *conntrack.Table
+	Hops   *Hops
+	Routes Routes
+	Upward Upward // nil: frames for the kernel are dropped
+	Limits Limits
+	Seed   uint64
+}
+
+// Limits bound what a worker holds back. Zero values take the defaults.
+type Limits struct {
+	WaitPerHop int // frames waiting for one hop, default 3
+	Waiting    int // frames waiting for hops in all, default 1/32 of the chunks
+	Fragments  int // frames of incomplete datagrams, default 1/16 of the chunks
+}
+
+// ErrSetup tells that a Setup lacks something.
+var ErrSetup = errors.New("incomplete setup")
+
+const outSize = 512
+
+// egress collects what leaves on one NIC in a round.
+type egress struct {
+	queues  Queues
+	filled  []int // chunks given to each queue's fill ring and not yet received
+	frames  [outSize]nic.Frame
+	n       int
+	pending bool // kick due even without frames: the fill ring was topped up
+}
+
+// Stat counts what one server did.
+type Stat struct{ Conns, InPkts, InBytes, OutPkts, OutBytes uint64 }
+
+// Worker owns some queues and the connections that meet in them. All its
+// methods but Do and Wake belong to one goroutine.
+type Worker struct {
+	Counters Counters
+
+	pool   *nic.Pool
+	nics   []egress
+	fill   int
+	free   []uint64
+	total  int
+	table  *conntrack.Table
+	config *Config
+	hops   *Hops
+	routes Routes
+	upward Upward
+	stats  []Stat
+
+	now     Time
+	tick    conntrack.Tick
+	batch   Batch
+	whole   Batch // one reassembled datagram
+	waiting waiting
+	frags   fragments
+	limiter limiter
+	claims  bucket // new hops
+	ipID    uint32
+	scratch [2048]byte
+	built   packet.Packet
+	warm    uint64 // keeps the stage that touches table lines alive
+
+	mailbox mailbox
+}
+
+// NewWorker checks s and returns a worker that forwards nothing until Adopt.
+func NewWorker(s Setup) (*Worker, error) {
+	if s.Pool == nil || s.Table == nil || s.Hops == nil || s.Routes == nil || len(s.NICs) == 0 {
+		return nil, fmt.Errorf("make worker: %w", ErrSetup)
+	}
+	w := &Worker{
+		pool: s.Pool, fill: s.Fill, free: append(make([]uint64, 0, s.Pool.Chunks()), s.Chunks...), total: len(s.Chunks),
+		table: s.Table, hops: s.Hops, routes: s.Routes, upward: s.Upward, ipID: uint32(s.Seed),
+		nics: make([]egress, len(s.NICs)), config: &Config{index: newServiceIndex(nil), own: newAddrSet(nil)},
+	}
+	for i, q := range s.NICs {
+		if len(q) == 0 {
+			return nil, fmt.Errorf("make worker: NIC %d has no queue: %w", i, ErrSetup)
+		}
+		w.nics[i].queues, w.nics[i].filled = q, make([]int, len(q))
+	}
+	w.waiting.init(s.Limits, w.total)
+	w.frags.init(s.Limits, w.total, s.Seed)
+	w.limiter.init(s.Seed)
+	w.claims = bucket{rate: 100, burst: 100}
+	w.mailbox.init()
+	return w, nil
+}
+
+// Adopt makes w follow c from the next batch on. stats must be as long as the
+// slots of c; w copies its counters into it and uses it from now on.
+func (w *Worker) Adopt(c *Config, stats []Stat) {
+	copy(stats, w.stats)
+	w.config, w.stats, w.table.Pairs = c, stats, c.pairs
+}
+
+// Table returns the connections of w, for work that its owner does between
+// batches.
+func (w *Worker) Table() *conntrack.Table { return w.table }
+
+// Stats returns the counters of each slot.
+func (w *Worker) Stats() []Stat { return w.stats }
+
+// Held returns how many frames wait for a hop or for the rest of their
+// datagram.
+func (w *Worker) Held() int { return w.waiting.len() + w.frags.len() }
+
+// Free returns how many frames lie in no ring and in nobody's hands.
+func (w *Worker) Free() int { return len(w.free) }
+
+// Round looks once at every queue and at what is due at time now. It reports
+// whether it moved any frame.
+func (w *Worker) Round(now Time) bool {
+	w.setTime(now)
+	w.mailbox.run()
+	moved := false
+	for n := range w.nics {
+		for q, queue := range w.nics[n].queues {
+			got := queue.Receive(w.batch.frames[:])
+			if got > 0 {
+				moved = true
+				w.nics[n].filled[q] -= got
+				w.Counters.Received += uint64(got)
+				w.batch.n, w.batch.nic = got, n
+				w.Process(&w.batch)
+				w.settle(&w.batch)
+			}
+			w.refill(n, q)
+		}
+		w.flushAll()
+	}
+	w.expire()
+	w.flushAll()
+	w.Counters.Rounds++
+	if !moved {
+		w.Counters.EmptyRounds++
+	}
+	return moved
+}
+
+func (w *Worker) setTime(now Time) {
+	w.now, w.tick = now, now.tick()
+}
+
+// settle gives every frame of the batch to where its verdict says.
+func (w *Worker) settle(b *Batch) {
+	for i := range b.n {
+		switch b.verdicts[i] {
+		case Transmit, Hold:
+			// already in an egress or among the held
+		case PassUp:
+			w.passUp(b, i)
+		default:
+			w.drop(b.frames[i].Addr, b.reasons[i])
+		}
+	}
+}
+
+func (w *Worker) passUp(b *Batch, i int) {
+	f := b.frames[i]
+	partial := b.link[i] != noLink && w.config.Links[b.link[i]].Partial
+	if w.upward == nil || !w.upward.PassUp(w.now, b.nic, w.pool.Data(f), partial) {
+		w.drop(f.Addr, PassUpFull)
+		return
+	}
+	w.Counters.PassedUp++
+	w.recycle(f.Addr)
+}
+
+// drop counts a frame as lost and takes its memory back.
+func (w *Worker) drop(addr uint64, why Reason) {
+	w.Counters.Dropped[why]++
+	w.recycle(addr)
+}
+
+func (w *Worker) recycle(addr uint64) {
+	w.free = append(w.free, addr&^uint64(w.pool.Chunk-1))
+}
+
+// alloc takes a free chunk for a frame that w builds. Some are left for the
+// fill rings.
+func (w *Worker) alloc() (chunk uint64, ok bool) {
+	n := len(w.free)
+	if n == 0 {
+		w.reclaim()
+		if n = len(w.free); n == 0 {
+			return 0, false
+		}
+	}
+	chunk, w.free = w.free[n-1], w.free[:n-1]
+	return chunk, true
+}
+
+// reclaim takes back what has been sent on every NIC.
+func (w *Worker) reclaim() {
+	for n := range w.nics {
+		for _, q := range w.nics[n].queues {
+			w.complete(q)
+		}
+	}
+}
+
+func (w *Worker) complete(q nic.Queue) {
+	for {
+		room := w.free[len(w.free):cap(w.free)]
+		n := q.Complete(room)
+		w.free = w.free[:len(w.free)+n]
+		if n == 0 || n < len(room) {
+			return
+		}
+	}
+}
+
+// send queues f on NIC n; flush gives it to the kernel.
+func (w *Worker) send(n int, f nic.Frame) {
+	e := &w.nics[n]
+	if e.n == len(e.frames) {
+		w.flush(n)
+	}
+	e.frames[e.n] = f
+	e.n++
+}
+
+func (w *Worker) flushAll() {
+	for n := range w.nics {
+		if w.nics[n].n > 0 || w.nics[n].pending {
+			w.flush(n)
+		}
+	}
+}
+
+// flush transmits what was collected for NIC n. A ring that is full is kicked
+// once; what finds no room then is dropped: waiting would cost the other
+// direction its rate.
+func (w *Worker) flush(n int) {
+	e := &w.nics[n]
+	q := e.queues[0]
+	w.complete(q)
+	sent := q.Transmit(e.frames[:e.n])
+	q.Kick()
+	if sent < e.n {
+		w.complete(q)
+		sent += q.Transmit(e.frames[sent:e.n])
+		q.Kick()
+	}
+	for _, f := range e.frames[sent:e.n] {
+		w.drop(f.Addr, TxFull)
+	}
+	w.Counters.Transmitted += uint64(sent)
+	for i, other := range e.queues {
+		if i > 0 && e.pending {
+			other.Kick()
+		}
+	}
+	e.n, e.pending = 0, false
+}
+
+// refill tops up the fill ring of a queue.
+func (w *Worker) refill(n, q int) {
+	e := &w.nics[n]
+	missing := w.fill - e.filled[q]
+	if missing <= 0 {
+		return
+	}
+	if len(w.free) < missing {
+		w.reclaim()
+	}
+	give := w.free[max(0, len(w.free)-missing):]
+	got := e.queues[q].Fill(give)
+	if got == 0 {
+		return
+	}
+	// Fill takes from the front: what it left over stays free.
+	left := copy(give, give[got:])
+	w.free = w.free[:len(w.free)-len(give)+left]
+	e.filled[q] += got
+	e.pending = true
+}
+
+// expire ends connections whose time has come and looks at what is held.
+func (w *Worker) expire() {
+	n := w.table.Expire(w.tick, 256)
+	w.Counters.Expired += uint64(n)
+	w.settleGone()
+	w.frags.expire(w)
+	w.waiting.look(w)
+}
+
+// settleGone takes ended connections off their servers' counts.
+func (w *Worker) settleGone() {
+	for _, g := range w.table.Gone() {
+		if s := w.config.servers[g.Server]; s != nil {
+			if g.State.Active() {
+				s.counts.Active.Add(-1)
+			} else {
+				s.counts.Inactive.Add(-1)
+			}
+		}
+	}
+	w.table.ClearGone()
+}
