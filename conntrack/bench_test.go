@@ -1,0 +1,218 @@
+package conntrack
+
+import (
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"strconv"
+	"testing"
+
+	"github.com/cilium/ebpf"
+	"golang.org/x/sys/unix"
+
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// LVX_BENCH_CONNS adds a size to the benchmarks, such as 10000000.
+func benchSizes(b *testing.B) []int {
+	sizes := []int{1000, 1_000_000}
+	if s := os.Getenv("LVX_BENCH_CONNS"); s != "" {
+		n, err := strconv.Atoi(s)
+		if err != nil {
+			b.Fatal(err)
+		}
+		sizes = append(sizes, n)
+	}
+	return sizes
+}
+
+// backings are what a table can lie in: memory of its own, and what the
+// director uses, an array map that an XDP program can read.
+var backings = []struct {
+	name string
+	make func(*testing.B, int) []byte
+}{
+	{"anonymous", func(*testing.B, int) []byte { return nil }},
+	{"arraymap", arrayMap},
+}
+
+func arrayMap(b *testing.B, size int) []byte {
+	if os.Geteuid() != 0 {
+		b.Skip("needs root: an array map is made through bpf(2)")
+	}
+	m, err := ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.Array, KeySize: 4, ValueSize: recordSize,
+		MaxEntries: uint32(size / recordSize), Flags: unix.BPF_F_MMAPABLE})
+	if err != nil {
+		b.Skip("no array map: ", err)
+	}
+	b.Cleanup(func() { m.Close() })
+	mem, err := unix.Mmap(m.FD(), 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_SHARED)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { unix.Munmap(mem) })
+	return mem
+}
+
+func benchClient(i int) packet.Endpoint {
+	return packet.Endpoint{Addr: packet.AddrFrom4(0x0b000000 + uint32(i>>4)), Port: uint16(1024 + i&15)}
+}
+
+var (
+	benchVirtual = packet.Endpoint{Addr: pairs[0].Virtual, Port: 53}
+	benchReal    = packet.Endpoint{Addr: pairs[0].Real, Port: 5353}
+)
+
+// benchTable is full: as many connections as its capacity.
+func benchTable(b *testing.B, mem []byte, capacity int) *Table {
+	table, err := New(Config{Capacity: capacity, Memory: mem, Seed: 1})
+	if err != nil {
+		b.Fatal(err)
+	}
+	table.Pairs = pairs
+	b.Cleanup(func() { table.Close() })
+	for i := range capacity {
+		if _, room := table.open(0, udp, benchClient(i), 0, 53, 5353, UDP); room != OK {
+			b.Fatal(room)
+		}
+	}
+	return table
+}
+
+func eachTable(b *testing.B, f func(*testing.B, *Table)) {
+	for _, n := range benchSizes(b) {
+		for _, backing := range backings {
+			b.Run(fmt.Sprintf("conns=%d/%s", n, backing.name), func(b *testing.B) {
+				f(b, benchTable(b, backing.make(b, Bytes(n)), n))
+			})
+		}
+	}
+}
+
+var sink uint64
+
+// A batch of 64 random connections of a full table: hash and touch all, then
+// find and refresh each, as Process does. One operation is one packet.
+func BenchmarkFindAndTouch(b *testing.B) {
+	eachTable(b, func(b *testing.B, t *Table) {
+		clients := make([]packet.Endpoint, 1<<20)
+		for i := range clients {
+			clients[i] = benchClient(rand.IntN(t.Capacity()))
+		}
+		var hashes [64]uint64
+		b.ResetTimer()
+		for n := 0; n < b.N; n += 64 {
+			batch := clients[n%len(clients):][:64]
+			for k := range batch {
+				hashes[k] = t.Hash(udp, batch[k])
+			}
+			for k := range batch {
+				sink += t.Prefetch(hashes[k])
+			}
+			for k := range batch {
+				i := t.Find(hashes[k], udp, batch[k], benchReal, ToClient)
+				if i == None {
+					b.Fatal("lost")
+				}
+				t.Touch(i, Tick(n>>20))
+			}
+		}
+	})
+}
+
+// The same without the touch: what the loads cost one after another.
+func BenchmarkFindWithoutPrefetch(b *testing.B) {
+	eachTable(b, func(b *testing.B, t *Table) {
+		clients := make([]packet.Endpoint, 1<<20)
+		for i := range clients {
+			clients[i] = benchClient(rand.IntN(t.Capacity()))
+		}
+		b.ResetTimer()
+		for n := range b.N {
+			c := clients[n%len(clients)]
+			t.Touch(t.Find(t.Hash(udp, c), udp, c, benchVirtual, ToServer), Tick(n>>20))
+		}
+	})
+}
+
+// A full table where each new connection takes the place of one that is
+// removed: the steady state of a busy director.
+func BenchmarkRemoveAndInsert(b *testing.B) {
+	eachTable(b, func(b *testing.B, t *Table) {
+		n := t.Capacity()
+		b.ResetTimer()
+		for k := range b.N {
+			old := benchClient(k % n)
+			t.Remove(t.find(udp, old, benchVirtual, ToServer))
+			if _, room := t.open(Tick(k>>16), udp, old, 0, 53, 5353, UDP); room != OK {
+				b.Fatal(room)
+			}
+			t.ClearGone()
+		}
+	})
+}
+
+// Filling an empty table to its capacity, 64 new connections a batch.
+func BenchmarkInsert(b *testing.B) {
+	for _, capacity := range benchSizes(b) {
+		for _, backing := range backings {
+			b.Run(fmt.Sprintf("conns=%d/%s", capacity, backing.name), func(b *testing.B) {
+				mem := backing.make(b, Bytes(capacity))
+				if mem == nil {
+					mem, _ = anonymous(Bytes(capacity))
+					defer unix.Munmap(mem)
+				}
+				benchInsert(b, mem, capacity)
+			})
+		}
+	}
+}
+
+func benchInsert(b *testing.B, mem []byte, capacity int) {
+	var t *Table
+	var hashes [64]uint64
+	b.ResetTimer()
+	for n := 0; n < b.N; n += 64 {
+		from := n % (capacity / 64 * 64)
+		if from == 0 {
+			b.StopTimer()
+			t, _ = New(Config{Capacity: capacity, Memory: mem, Seed: 1})
+			t.Pairs = pairs
+			b.StartTimer()
+		}
+		for k := range hashes {
+			hashes[k] = t.Hash(udp, benchClient(from+k))
+		}
+		for k := range hashes {
+			sink += t.Prefetch(hashes[k])
+		}
+		for k, hash := range hashes {
+			if _, room := t.Insert(Tick(n>>17), hash, udp, benchClient(from+k), 0, 53, 5353, UDP); room != OK {
+				b.Fatal(room)
+			}
+		}
+	}
+}
+
+// One operation is one connection that ends at its deadline.
+func BenchmarkExpire(b *testing.B) {
+	for _, backing := range backings {
+		const capacity = 1_000_000
+		b.Run(fmt.Sprintf("conns=%d/%s", capacity, backing.name), func(b *testing.B) {
+			t := benchTable(b, backing.make(b, Bytes(capacity)), capacity)
+			now := Tick(0)
+			b.ResetTimer()
+			for n := 0; n < b.N; {
+				n += t.Expire(now, 256)
+				t.ClearGone()
+				if now += 1; t.Len() == 0 {
+					b.StopTimer()
+					for i := range capacity {
+						t.open(now+Tick(i>>10), udp, benchClient(i), 0, 53, 5353, UDP)
+					}
+					b.StartTimer()
+				}
+			}
+		})
+	}
+}
