@@ -1,7 +1,8 @@
 // Package nic is the edge of the fast path: a Queue is one receive and
 // transmit ring pair of a NIC. nic/xsk implements it on AF_XDP; the doubles
-// in this package (Memory, Pcap) and the wrappers (Tee, Faulty) stand in for
-// it without privilege.
+// in this package stand in for it without privilege (Memory, Pcap), and the
+// wrappers copy what passes (Tee), make it go wrong (Faulty) or check that no
+// frame is lost or doubled (Ledger).
 //
 // All queues of a director share one Pool of frame memory. A frame is named
 // by its offset in the Pool and is at any time in exactly one place: a free
