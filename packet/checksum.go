@@ -9,16 +9,11 @@ import (
 // (one's complement), where 0 and 0xffff are the same value; fold never makes
 // a 0 out of something that was not 0.
 
-func fold(s uint32) uint16 {
-	s = s>>16 + s&0xffff
-	return uint16(s>>16 + s)
-}
+// fold adds the halves of s with end-around carry: added to itself rotated by
+// half, the lower half carries into the upper one.
+func fold(s uint32) uint16 { return uint16((s + bits.RotateLeft32(s, 16)) >> 16) }
 
-func fold64(s uint64) uint16 {
-	s = s>>32 + s&0xffffffff
-	s = s>>32 + s&0xffffffff
-	return fold(uint32(s))
-}
+func fold64(s uint64) uint16 { return fold(uint32((s + bits.RotateLeft64(s, 32)) >> 32)) }
 
 // sum adds b as 16-bit words to initial; an odd last byte counts as a word
 // with a zero after it. The result is folded.
@@ -50,17 +45,26 @@ func sum(b []byte, initial uint32) uint16 {
 // such as PseudoSum returns.
 func Checksum(b []byte, initial uint32) uint16 { return ^sum(b, initial) }
 
-// addrSum adds the words of a. An IPv4 address contributes the mapped prefix
-// too, a word of 0xffff, which is nothing modulo 0xffff.
-func addrSum(a Addr) uint64 {
-	return a.Hi>>32 + a.Hi&0xffffffff + a.Lo>>32 + a.Lo&0xffffffff
-}
-
 // PseudoSum returns the folded sum of the pseudo header (RFC 9293 section
 // 3.1, RFC 8200 section 8.1): what a CHECKSUM_PARTIAL packet carries in its
-// checksum field.
+// checksum field. The mapped prefix of an IPv4 address adds a word of 0xffff,
+// which is nothing modulo 0xffff.
 func PseudoSum(src, dst Addr, proto uint8, length int) uint16 {
-	return fold64(addrSum(src) + addrSum(dst) + uint64(proto) + uint64(length))
+	s, c := bits.Add64(src.Hi, src.Lo, 0)
+	s, c = bits.Add64(s, dst.Hi, c)
+	s, c = bits.Add64(s, dst.Lo, c)
+	s, c = bits.Add64(s, uint64(proto)+uint64(length), c)
+	return fold64(s + c)
+}
+
+// addrDifference returns the difference that replacing old by new makes. It is
+// never 0, so that a checksum amended by it comes out as a computed one would.
+func addrDifference(old, new Addr) uint16 {
+	s, c := bits.Add64(^old.Hi, ^old.Lo, 0)
+	s, c = bits.Add64(s, new.Hi, c)
+	s, c = bits.Add64(s, new.Lo, c)
+	s, c = bits.Add64(s, 0xffff, c)
+	return fold64(s + c)
 }
 
 // difference returns what to add to a sum that contained old and shall

@@ -12,9 +12,9 @@ const (
 	maxExtension = 8 // more of them than any host sends
 )
 
-func (p *Packet) parse6(l3 int) Fault {
+func (p *Packet) parse6(frame []byte, l3 int) Fault {
 	p.L3, p.V6 = uint16(l3), true
-	b := p.Data[l3:]
+	b := frame[l3:]
 	if len(b) < ipv6Len {
 		return Truncated
 	}
@@ -34,7 +34,7 @@ func (p *Packet) parse6(l3 int) Fault {
 	}
 	p.Proto, p.L4 = h[6], uint16(l3+ipv6Len)
 	if p.Proto == TCP || p.Proto == UDP {
-		return p.parseTransport()
+		return p.parseTransport(b[ipv6Len:length])
 	}
 	var c chain
 	if f := c.walk(p.Data, l3); f != OK {
@@ -42,14 +42,14 @@ func (p *Packet) parse6(l3 int) Fault {
 	}
 	p.Proto, p.L4 = c.next, uint16(c.end)
 	if c.fragment == 0 {
-		return p.parseTransport()
+		return p.parseTransport(p.Data[c.end:])
 	}
 	p.FragHeader = uint16(c.fragment)
 	p.FragID = binary.BigEndian.Uint32(p.Data[c.fragment+4:])
 	if !c.more && c.offset == 0 {
-		return p.parseTransport() // an atomic fragment is whole (RFC 6946)
+		return p.parseTransport(p.Data[c.end:]) // an atomic fragment is whole (RFC 6946)
 	}
-	return p.parseFragment(c.offset, c.more, c.end-c.afterFragment())
+	return p.parseFragment(p.Data[c.end:], c.offset, c.more, c.end-c.afterFragment())
 }
 
 // martian6 tells sources that no packet on a wire may carry: ::, ::1 and

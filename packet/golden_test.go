@@ -6,7 +6,6 @@ import (
 	"encoding/binary"
 	"encoding/hex"
 	"io"
-	"net/netip"
 	"os"
 	"testing"
 )
@@ -68,8 +67,6 @@ func TestEveryFrameThatLinuxSentIsOneThatWeMake(t *testing.T) {
 		})
 	}
 }
-
-func addr(s string) Addr { return AddrFrom(netip.MustParseAddr(s)) }
 
 func sentByDirector(frame []byte) bool {
 	src := [6]byte(frame[6:12])

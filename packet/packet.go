@@ -23,19 +23,19 @@ const (
 type Packet struct {
 	Data []byte // the frame, cut to the end of the IP packet
 
-	Src, Dst         Addr   // of the IP header
-	SrcPort, DstPort uint16 // valid if HasPorts, else zero
+	Src, Dst Addr // of the IP header
 
 	L3, L4 uint16 // where in Data the IP header and what it carries begin
 	TTL    uint8  // hop limit in IPv6
 	TOS    uint8  // traffic class in IPv6
+	Proto  uint8  // transport protocol, behind all extension headers
 
-	Proto    uint8 // transport protocol, behind all extension headers
-	TCPFlags uint8 // valid if TCP and HasPorts, else zero
-	ICMPType uint8 // valid if ICMP or ICMPv6 and no later fragment
-	ICMPCode uint8 // likewise
+	HasPorts         bool   // TCP or UDP, and no later fragment
+	SrcPort, DstPort uint16 // valid if HasPorts, else zero
+	TCPFlags         uint8  // valid if TCP and HasPorts, else zero
+	ICMPType         uint8  // valid if ICMP or ICMPv6 and no later fragment
+	ICMPCode         uint8  // likewise
 
-	HasPorts bool // TCP or UDP, and no later fragment
 	V6       bool
 	DF       bool // IPv4 "don't fragment"
 	Options  bool // IPv4 options are present

@@ -28,46 +28,48 @@ func Parse(frame []byte, p *Packet) Fault {
 	}
 	switch binary.BigEndian.Uint16(frame[12:14]) {
 	case typeIPv4:
-		return p.parse4(ethLen)
+		return p.parse4(frame, ethLen)
 	case typeIPv6:
-		return p.parse6(ethLen)
+		return p.parse6(frame, ethLen)
 	case typeVLAN, typeQinQ:
-		return p.parseTagged()
+		return p.parseTagged(frame)
 	}
 	return NotIP
 }
 
+// reset clears what not every packet sets, field by field in the order of the
+// struct: the compiler makes few stores of that.
 func (p *Packet) reset(frame []byte) {
 	p.Data = frame
-	p.SrcPort, p.DstPort = 0, 0
 	p.L3, p.L4 = 0, 0
-	p.TTL, p.TOS = 0, 0
-	p.Proto, p.TCPFlags, p.ICMPType, p.ICMPCode = 0, 0, 0, 0
-	p.HasPorts, p.V6, p.DF, p.Options = false, false, false, false
-	p.IsError, p.Fragment, p.MoreFragments = false, false, false
-	p.Tags, p.Tag = 0, [2]uint16{}
+	p.TTL, p.TOS, p.Proto, p.HasPorts = 0, 0, 0, false
+	p.SrcPort, p.DstPort = 0, 0
+	p.TCPFlags, p.ICMPType, p.ICMPCode, p.V6 = 0, 0, 0, false
+	p.DF, p.Options, p.IsError, p.Fragment = false, false, false, false
+	p.MoreFragments, p.Tags = false, 0
+	p.Tag[0], p.Tag[1] = 0, 0
 	p.FragOffset, p.FragHeader, p.FragID = 0, 0, 0
 }
 
-func (p *Packet) parseTagged() Fault {
+func (p *Packet) parseTagged(frame []byte) Fault {
 	at := ethLen - 2 // of the EtherType or TPID looked at
 	for {
-		if len(p.Data) < at+2 {
+		if len(frame) < at+2 {
 			return Truncated
 		}
-		switch binary.BigEndian.Uint16(p.Data[at:]) {
+		switch binary.BigEndian.Uint16(frame[at:]) {
 		case typeIPv4:
-			return p.parse4(at + 2)
+			return p.parse4(frame, at+2)
 		case typeIPv6:
-			return p.parse6(at + 2)
+			return p.parse6(frame, at+2)
 		case typeVLAN, typeQinQ:
 			if p.Tags == 2 {
 				return NotIP
 			}
-			if len(p.Data) < at+tagLen {
+			if len(frame) < at+tagLen {
 				return Truncated
 			}
-			p.Tag[p.Tags&1] = binary.BigEndian.Uint16(p.Data[at+2:]) & 0x0fff
+			p.Tag[p.Tags&1] = binary.BigEndian.Uint16(frame[at+2:]) & 0x0fff
 			p.Tags++
 			at += tagLen
 		default:
@@ -76,9 +78,9 @@ func (p *Packet) parseTagged() Fault {
 	}
 }
 
-func (p *Packet) parse4(l3 int) Fault {
+func (p *Packet) parse4(frame []byte, l3 int) Fault {
 	p.L3 = uint16(l3)
-	b := p.Data[l3:]
+	b := frame[l3:]
 	if len(b) < ipv4Len {
 		return Truncated
 	}
@@ -97,9 +99,10 @@ func (p *Packet) parse4(l3 int) Fault {
 	p.L4 = uint16(l3 + ihl)
 	p.TOS, p.TTL, p.Proto = h[1], h[8], h[9]
 	p.FragID = uint32(binary.BigEndian.Uint16(h[4:6]))
-	src := binary.BigEndian.Uint32(h[12:16])
+	src, flags := binary.BigEndian.Uint32(h[12:16]), binary.BigEndian.Uint16(h[6:8])
 	p.Src = AddrFrom4(src)
 	p.Dst = AddrFrom4(binary.BigEndian.Uint32(h[16:20]))
+	p.DF = flags&0x4000 != 0
 	if ihl != ipv4Len {
 		if f := p.parseOptions(b[:ihl]); f != OK {
 			return f
@@ -110,12 +113,10 @@ func (p *Packet) parse4(l3 int) Fault {
 	if martian4(src) {
 		return Martian
 	}
-	flags := binary.BigEndian.Uint16(h[6:8])
-	p.DF = flags&0x4000 != 0
 	if flags&0x3fff != 0 {
-		return p.parseFragment(int(flags&fragUnits)*8, flags&0x2000 != 0, ihl)
+		return p.parseFragment(b[ihl:total], int(flags&fragUnits)*8, flags&0x2000 != 0, ihl)
 	}
-	return p.parseTransport()
+	return p.parseTransport(b[ihl:total])
 }
 
 // martian4 tells sources that Linux never accepts: 0/8, 127/8, multicast and
@@ -125,16 +126,16 @@ func martian4(src uint32) bool {
 	return top == 0 || top == 127 || top >= 224 && (top < 240 || src == 1<<32-1)
 }
 
-// parseFragment checks the place of a fragment; extra is what an IPv4 header
-// adds to the length of the whole packet.
-func (p *Packet) parseFragment(offset int, more bool, extra int) Fault {
+// parseFragment checks the place of a fragment that carries b; extra is what
+// the length of the whole packet counts besides.
+func (p *Packet) parseFragment(b []byte, offset int, more bool, extra int) Fault {
 	p.Fragment, p.FragOffset, p.MoreFragments = true, uint16(offset), more
-	n := len(p.Data) - int(p.L4)
+	n := len(b)
 	if more && (n == 0 || n%8 != 0) || offset+n+extra > maxIPv4 {
 		return BadFragment
 	}
 	if offset == 0 {
-		return p.parseTransport()
+		return p.parseTransport(b)
 	}
 	// A later fragment that reaches into the TCP header could change what
 	// the first one was judged by (RFC 1858, RFC 3128).
@@ -144,9 +145,9 @@ func (p *Packet) parseFragment(offset int, more bool, extra int) Fault {
 	return OK
 }
 
-// parseTransport reads the header at L4, if the protocol has one that matters.
-func (p *Packet) parseTransport() Fault {
-	b := p.Data[p.L4:]
+// parseTransport reads the header that b begins with, if the protocol has one
+// that matters.
+func (p *Packet) parseTransport(b []byte) Fault {
 	switch p.Proto {
 	case TCP:
 		if len(b) < tcpLen {

@@ -19,8 +19,7 @@ func (p *Packet) TranslateQuote(to Endpoint, side Side) {
 		quotedAddr, quotedPort = &q.Src, &q.SrcPort
 	}
 	outer := addrDifference(old, to.Addr)
-	p.setAddr(to.Addr, side)
-	p.forward(outer)
+	p.place(to.Addr, outer, side)
 
 	diff := uint32(addrDifference(*quotedAddr, to.Addr))
 	*quotedAddr = to.Addr

@@ -17,12 +17,6 @@ func NewRewrite(old, new Endpoint) Rewrite {
 	return Rewrite{new.Addr, new.Port, ip, fold(uint32(ip) + difference(old.Port, new.Port))}
 }
 
-// addrDifference is never 0, so that a checksum amended by it comes out as a
-// computed one would.
-func addrDifference(old, new Addr) uint16 {
-	return fold64(uint64(^fold64(addrSum(old))) + addrSum(new) + 0xffff)
-}
-
 // Side names one of the two endpoints of a packet.
 type Side uint8
 
@@ -44,77 +38,96 @@ const (
 // completed.
 func (p *Packet) Translate(r *Rewrite, side Side, partial bool) {
 	if !p.HasPorts {
-		p.setAddr(r.Addr, side)
-		p.forward(r.IPDiff)
+		p.place(r.Addr, r.IPDiff, side)
 		return
 	}
-	stored := p.Data[p.checksumAt():]
-	stored = stored[:2:2]
-	complete := partial && p.isPartial(stored)
-	p.setAddr(r.Addr, side)
-	p.forward(r.IPDiff)
-	ports := p.Data[p.L4:]
-	if side == Source {
-		p.SrcPort = r.Port
-		binary.BigEndian.PutUint16(ports[0:2], r.Port)
-	} else {
-		p.DstPort = r.Port
-		binary.BigEndian.PutUint16(ports[2:4], r.Port)
+	b, at := p.Data[p.L4:], 6
+	if p.Proto == TCP {
+		at = 16
 	}
+	stored := b[at : at+2]
+	old := binary.BigEndian.Uint16(stored)
+	complete := partial && p.isPartial(old, b)
+	p.place(r.Addr, r.IPDiff, side)
+	port, portAt := &p.SrcPort, 0
+	if side == Destination {
+		port, portAt = &p.DstPort, 2
+	}
+	*port = r.Port
+	binary.BigEndian.PutUint16(b[portAt:], r.Port)
 	if complete {
 		p.FillChecksum()
 		return
 	}
-	old := binary.BigEndian.Uint16(stored)
-	if p.Proto == UDP && old == 0 {
-		return
-	}
 	c := amend(old, uint32(r.L4Diff))
-	if p.Proto == UDP && c == 0 {
-		c = 0xffff
+	if p.Proto == UDP {
+		if old == 0 {
+			return
+		}
+		if c == 0 {
+			c = 0xffff
+		}
 	}
 	binary.BigEndian.PutUint16(stored, c)
 }
 
-// setAddr writes a to the IP header and to p.
-func (p *Packet) setAddr(a Addr, side Side) {
-	h := p.Data[p.L3:]
+// place puts a in the place of one side, takes one from the TTL, and mends the
+// IPv4 header checksum for that and for diff.
+func (p *Packet) place(a Addr, diff uint16, side Side) {
+	p.setAddr(a, side)
+	b := p.Data[p.L3:]
 	if p.V6 {
-		at := 8
-		if side == Source {
-			p.Src = a
-		} else {
-			p.Dst, at = a, 24
-		}
-		a.put16((*[16]byte)(h[at:]))
+		p.TTL--
+		b[7] = p.TTL
 		return
 	}
-	at := 12
-	if side == Source {
-		p.Src = a
-	} else {
-		p.Dst, at = a, 16
-	}
-	binary.BigEndian.PutUint32(h[at:], a.V4())
+	p.forward4((*[ipv4Len]byte)(b), diff)
 }
 
-// forward takes one from the TTL and mends the IPv4 header checksum for that
-// and for diff.
-func (p *Packet) forward(diff uint16) {
-	h := p.Data[p.L3:]
-	p.TTL--
+// setAddr writes a to one side of the IP header and of p.
+func (p *Packet) setAddr(a Addr, side Side) {
+	mine := &p.Src
+	if side == Destination {
+		mine = &p.Dst
+	}
+	*mine = a
+	b := p.Data[p.L3:]
 	if p.V6 {
-		h[7] = p.TTL
+		h := (*[ipv6Len]byte)(b)
+		at := h[8:24]
+		if side == Destination {
+			at = h[24:40]
+		}
+		a.put16((*[16]byte)(at))
 		return
 	}
+	h := (*[ipv4Len]byte)(b)
+	at := h[12:16]
+	if side == Destination {
+		at = h[16:20]
+	}
+	binary.BigEndian.PutUint32(at, a.V4())
+}
+
+// forward4 takes one from the TTL and mends the checksum for that and for diff.
+func (p *Packet) forward4(h *[ipv4Len]byte, diff uint16) {
 	const ttl = 0xffff - 0x0100 // minus one in the high byte of its word
+	p.TTL--
 	h[8] = p.TTL
 	binary.BigEndian.PutUint16(h[10:12], amend(binary.BigEndian.Uint16(h[10:12]), uint32(diff)+ttl))
 }
 
 // Forward takes one from the TTL and mends the IPv4 header checksum: the
 // packet goes on as it is.
-func (p *Packet) Forward() { p.forward(0xffff) }
+func (p *Packet) Forward() {
+	b := p.Data[p.L3:]
+	if p.V6 {
+		p.TTL--
+		b[7] = p.TTL
+		return
+	}
+	p.forward4((*[ipv4Len]byte)(b), 0xffff)
+}
 
 // checksumAt returns where in Data the checksum of TCP or UDP is.
 func (p *Packet) checksumAt() int {
@@ -124,23 +137,20 @@ func (p *Packet) checksumAt() int {
 	return int(p.L4) + 6
 }
 
-// segment returns the bytes that the transport checksum covers. Bytes behind
-// the length that UDP names are not among them.
-func (p *Packet) segment() []byte {
-	b := p.Data[p.L4:]
+// segmentLen returns how much of b, all that the IP packet carries, the
+// transport checksum covers: bytes behind the length that UDP names are not
+// among it. Parse has checked that length.
+func (p *Packet) segmentLen(b []byte) int {
 	if p.Proto == UDP {
-		if n := int(binary.BigEndian.Uint16(b[4:6])); n >= udpLen && n <= len(b) {
-			return b[:n]
-		}
+		return int(binary.BigEndian.Uint16(b[4:6]))
 	}
-	return b
+	return len(b)
 }
 
 // isPartial reports whether the stored checksum is the pseudo-header sum. One
 // of 65,535 complete ones looks the same; completing it again does no harm.
-func (p *Packet) isPartial(stored []byte) bool {
-	return !p.Fragment &&
-		binary.BigEndian.Uint16(stored) == PseudoSum(p.Src, p.Dst, p.Proto, len(p.segment()))
+func (p *Packet) isPartial(stored uint16, b []byte) bool {
+	return stored == PseudoSum(p.Src, p.Dst, p.Proto, p.segmentLen(b)) && !p.Fragment
 }
 
 // FillChecksum computes the checksum of TCP or UDP over the whole segment. It
@@ -149,7 +159,8 @@ func (p *Packet) FillChecksum() {
 	if !p.HasPorts || p.Fragment {
 		return
 	}
-	stored, b := p.Data[p.checksumAt():], p.segment()
+	stored, b := p.Data[p.checksumAt():], p.Data[p.L4:]
+	b = b[:p.segmentLen(b)]
 	binary.BigEndian.PutUint16(stored, 0)
 	c := Checksum(b, uint32(PseudoSum(p.Src, p.Dst, p.Proto, len(b))))
 	if p.Proto == UDP && c == 0 {
@@ -161,7 +172,7 @@ func (p *Packet) FillChecksum() {
 // CompletePartial finishes the checksum of TCP or UDP if it is only the sum of
 // the pseudo header.
 func (p *Packet) CompletePartial() {
-	if p.HasPorts && p.isPartial(p.Data[p.checksumAt():]) {
+	if p.HasPorts && p.isPartial(binary.BigEndian.Uint16(p.Data[p.checksumAt():]), p.Data[p.L4:]) {
 		p.FillChecksum()
 	}
 }
