@@ -10,18 +10,25 @@ import (
 )
 
 // bench is a service as the recordings had it: servers rs1, rs2, ... at
-// 10.1.0.11, .12, ... port 8080, and connections that are held or not.
+// 10.1.0.11, .12, ... (or .61, .62, ...) port 8080, and connections that are
+// held or not.
 type bench struct {
 	t       testing.TB
 	s       Scheduler
 	servers []Server // newest first
 	nextID  uint32
+	base    int
 }
 
 func newBench(t testing.TB, scheduler string, weights ...int) *bench {
 	t.Helper()
+	return newBenchAt(t, 10, scheduler, weights...)
+}
+
+func newBenchAt(t testing.TB, base int, scheduler string, weights ...int) *bench {
+	t.Helper()
 	name, flags, _ := strings.Cut(scheduler, ".")
-	b := &bench{t: t}
+	b := &bench{t: t, base: base}
 	b.use(name, strings.FieldsFunc(flags, func(r rune) bool { return r == ',' })...)
 	for i, w := range weights {
 		b.add(i+1, w)
@@ -46,7 +53,7 @@ func (b *bench) add(rs, weight int) {
 	b.nextID++
 	b.servers = append([]Server{{
 		ID: b.nextID, Weight: weight, Counts: new(Counts),
-		Addr: netip.AddrFrom4([4]byte{10, 1, 0, byte(10 + rs)}), Port: 8080,
+		Addr: netip.AddrFrom4([4]byte{10, 1, 0, byte(b.base + rs)}), Port: 8080,
 	}}, b.servers...)
 	b.s.Update(b.servers)
 }
@@ -61,7 +68,7 @@ func (b *bench) index(rs int) int {
 	return -1
 }
 
-func rsOf(s *Server) int { a := s.Addr.As4(); return int(a[3]) - 10 }
+func rsOf(s *Server) int { a := s.Addr.As4(); return int(a[3]) % 10 }
 
 func (b *bench) edit(rs, weight int) {
 	b.servers[b.index(rs)].Weight = weight

@@ -10,7 +10,7 @@ import (
 func Compare(a, b Key) int {
 	return cmp.Or(
 		cmp.Compare(a.Mark, b.Mark),
-		compareFamily(a.Is6(), b.Is6()),
+		cmp.Compare(a.Address.Addr().BitLen(), b.Address.Addr().BitLen()),
 		cmp.Compare(a.Protocol, b.Protocol),
 		a.Address.Compare(b.Address),
 	)
@@ -18,22 +18,7 @@ func Compare(a, b Key) int {
 
 // CompareServers orders servers as ipvsadm lists them: by family, address and
 // port.
-func CompareServers(a, b Server) int {
-	return cmp.Or(
-		compareFamily(a.Address.Addr().Is6(), b.Address.Addr().Is6()),
-		a.Address.Compare(b.Address),
-	)
-}
-
-func compareFamily(a6, b6 bool) int {
-	switch {
-	case a6 == b6:
-		return 0
-	case b6:
-		return -1
-	}
-	return 1
-}
+func CompareServers(a, b Server) int { return a.Address.Compare(b.Address) }
 
 // SortStatus puts a list of services and their servers into the order in
 // which ipvsadm lists them.

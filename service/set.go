@@ -6,8 +6,10 @@ import (
 	"time"
 )
 
-// DefaultTimeouts are those of IPVS.
-var DefaultTimeouts = Timeouts{TCP: 15 * time.Minute, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute}
+// DefaultTimeouts returns those of IPVS.
+func DefaultTimeouts() Timeouts {
+	return Timeouts{TCP: 15 * time.Minute, TCPFin: 2 * time.Minute, UDP: 5 * time.Minute}
+}
 
 // Configured is a service with its servers, newest first.
 type Configured struct {
@@ -19,24 +21,18 @@ type Configured struct {
 // their creation, and timeouts. The zero Set is empty and has the default
 // timeouts.
 type Set struct {
-	// services and each list of servers in it are never written after they
-	// were set, so that clones can share them.
-	services []Configured
+	services []Configured // lists of servers are replaced, never written: clones share them
 	timeouts Timeouts
 }
 
-// Clone returns a copy that Apply can change without changing s. It costs
-// nothing until then.
-func (s *Set) Clone() *Set {
-	c := *s
-	return &c
-}
+// Clone returns a copy that Apply can change without changing s.
+func (s *Set) Clone() *Set { return &Set{slices.Clone(s.services), s.timeouts} }
 
 // Len returns the number of services.
 func (s *Set) Len() int { return len(s.services) }
 
 // Services returns the services in the order of their creation. The caller
-// must not change them.
+// must not change them, nor keep them over an Apply.
 func (s *Set) Services() []Configured { return s.services }
 
 // Sorted returns the services and their servers in the order in which ipvsadm
@@ -60,7 +56,7 @@ func (s *Set) Find(k Key) (Configured, bool) {
 }
 
 // Timeouts returns the timeouts, those that were never set by their defaults.
-func (s *Set) Timeouts() Timeouts { return s.timeouts.or(DefaultTimeouts) }
+func (s *Set) Timeouts() Timeouts { return s.timeouts.or(DefaultTimeouts()) }
 
 func (t Timeouts) or(other Timeouts) Timeouts {
 	if t.TCP == 0 {
@@ -113,12 +109,6 @@ func (s *Set) index(k Key) int {
 	return slices.IndexFunc(s.services, func(c Configured) bool { return c.Key == k })
 }
 
-// replace puts c at index i, in a list of its own.
-func (s *Set) replace(i int, c Configured) {
-	s.services = slices.Clone(s.services)
-	s.services[i] = c
-}
-
 func (s *Set) addService(v Service) error {
 	if s.index(v.Key) >= 0 {
 		return ErrServiceExists
@@ -127,7 +117,7 @@ func (s *Set) addService(v Service) error {
 	if err != nil {
 		return err
 	}
-	s.services = append(slices.Clip(s.services), Configured{Service: v})
+	s.services = append(s.services, Configured{Service: v})
 	return nil
 }
 
@@ -140,7 +130,7 @@ func (s *Set) editService(v Service) error {
 	if err != nil {
 		return err
 	}
-	s.replace(i, Configured{v, s.services[i].Servers})
+	s.services[i].Service = v
 	return nil
 }
 
@@ -149,7 +139,7 @@ func (s *Set) deleteService(k Key) error {
 	if i < 0 {
 		return ErrNoService
 	}
-	s.services = slices.Delete(slices.Clone(s.services), i, i+1)
+	s.services = slices.Delete(s.services, i, i+1)
 	return nil
 }
 
@@ -158,7 +148,7 @@ func (s *Set) editServers(e Edit) error {
 	if i < 0 {
 		return ErrServiceNotDefined
 	}
-	c := s.services[i]
+	c := &s.services[i]
 	if e.Op != DeleteServer {
 		if err := e.Server.inRange(); err != nil {
 			return err
@@ -185,7 +175,6 @@ func (s *Set) editServers(e Edit) error {
 	case DeleteServer:
 		c.Servers = slices.Delete(slices.Clone(c.Servers), at, at+1)
 	}
-	s.replace(i, c)
 	return nil
 }
 
