@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"encoding/binary"
 	"net"
 	"net/netip"
 	"slices"
@@ -61,4 +62,60 @@ func serialize(all ...gopacket.SerializableLayer) []byte {
 		panic(err)
 	}
 	return b.Bytes()
+}
+
+// ports is a transport header as far as steering reads it, and some more.
+func ports(src, dst uint16) []byte {
+	b := binary.BigEndian.AppendUint16(nil, src)
+	return append(binary.BigEndian.AppendUint16(b, dst), make([]byte, 16)...)
+}
+
+// packet is an IP packet of protocol proto from src to dst, each an address
+// and port.
+func packet(proto layers.IPProtocol, src, dst string) []byte {
+	s, d := netip.MustParseAddrPort(src), netip.MustParseAddrPort(dst)
+	return serialize(network(s.Addr().String(), d.Addr().String(), proto), gopacket.Payload(ports(s.Port(), d.Port())))
+}
+
+func tcp(src, dst string) []byte { return packet(layers.IPProtocolTCP, src, dst) }
+func udp(src, dst string) []byte { return packet(layers.IPProtocolUDP, src, dst) }
+
+// withOptions adds 8 bytes of options to an IPv4 packet.
+func withOptions(p []byte) []byte {
+	p = slices.Insert(p, 20, 1, 1, 1, 1, 1, 1, 1, 0)
+	p[0] = 0x47
+	binary.BigEndian.PutUint16(p[2:], uint16(len(p)))
+	return p
+}
+
+// withExtensions puts extension headers of the given types, each 8 or 16
+// bytes long, behind the header of an IPv6 packet.
+func withExtensions(p []byte, types ...byte) []byte {
+	for i, t := range slices.Backward(types) {
+		x := make([]byte, 8+i%2*8)
+		x[0], x[1] = p[6], byte(i%2)
+		if t == 44 { // a fragment header: offset 0, more to come
+			x = []byte{p[6], 0, 0, 1, 0, 0, 0, 5}
+		}
+		p = slices.Insert(p, 40, x...)
+		p[6] = t
+	}
+	binary.BigEndian.PutUint16(p[4:], uint16(len(p)-40))
+	return p
+}
+
+// withOffset makes an IPv4 packet a fragment: offset in 8 bytes, and flags.
+func withOffset(p []byte, field uint16) []byte {
+	binary.BigEndian.PutUint16(p[6:], field)
+	return p
+}
+
+// icmp is an ICMP or ICMPv6 message whose body, if any, follows its first 8
+// bytes.
+func icmp(src, dst string, typ byte, body []byte) []byte {
+	proto := layers.IPProtocolICMPv4
+	if netip.MustParseAddr(src).Is6() {
+		proto = layers.IPProtocolICMPv6
+	}
+	return serialize(network(src, dst, proto), gopacket.Payload(append([]byte{typ, 1, 0, 0, 0, 0, 0, 0}, body...)))
 }
