@@ -32,7 +32,7 @@ type run struct {
 // there that is not established.
 func (t *Table) Insert(now Tick, hash uint64, proto uint8, client packet.Endpoint, server uint32,
 	vport, rport uint16, state State) (Index, Room) {
-	if t.count == 0 && int32(now-t.wheel.next) > 0 {
+	if t.count == 0 {
 		t.wheel.next, t.wheel.halfFrom = now, now
 	}
 	fresh := Record{key: keyOf(hash, proto, client), Server: server, VPort: vport, RPort: rport,
