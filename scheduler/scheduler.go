@@ -36,7 +36,7 @@ type Server struct {
 	ID         uint32     // identity, stable while the server stays in the list
 	Weight     int        // 0 = no new connections
 	Overloaded bool       // a threshold forbids new connections for now
-	Counts     *Counts    // read by wlc
+	Counts     *Counts    // read by wlc, never nil there
 	Addr       netip.Addr // with Port what mh spreads its servers by
 	Port       uint16
 }

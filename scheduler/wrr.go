@@ -4,8 +4,8 @@ package scheduler
 // list again and again, each time with a lower level, and takes the servers
 // whose weight reaches the level; after level 1 it starts from the top.
 //
-// Levels are 1, 1+step, 1+2·step, ... top, step being the greatest common
-// divisor of the weights, so that every weight is a multiple of step.
+// Levels are 1, 1+step, 1+2·step, ... top, step being the largest number that
+// divides all weights.
 type wrr struct {
 	at    mark // the last server taken in this walk
 	level int
