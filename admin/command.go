@@ -1,75 +1,57 @@
 package admin
 
-import (
-	"github.com/lvx-lb/lvx/service"
-)
-
-// Verb says what a Command does.
-type Verb uint8
-
-// The verbs. Change carries an Edit; the daemon verbs are recognised and
-// refused.
-const (
-	Change Verb = iota + 1
-	List
-	Save
-	Restore
-	Help
-	Version
-	StartDaemon
-	StopDaemon
-)
-
-// Table says what a List shows.
-type Table uint8
-
-// The tables of List. Rules is the list of services and servers.
-const (
-	Rules Table = iota
-	Connections
-	TimeoutValues
-	Daemons
-)
-
-// Columns says what a listing tells of each server.
-type Columns uint8
-
-// The columns, in the order in which they win when several are asked for.
-const (
-	Weights Columns = iota
-	TunnelInfo
-	PersistentConns
-	Thresholds
-	Rates
-	Counters
-)
-
-// Listing is what the options of -L and -S ask for.
-type Listing struct {
-	Table   Table
-	Only    *service.Key // one service, nil = all
-	Columns Columns
-	Numeric bool
-	Exact   bool
-	NoSort  bool
-}
+import "github.com/lvx-lb/lvx/service"
 
 // Command is one command line of ipvsadm, understood and checked.
 type Command struct {
-	Verb        Verb
-	Edit        service.Edit // of Change
-	Listing     Listing      // of List and Save
+	Edit        service.Edit // what it changes; Op is 0 when it changes nothing
 	Unsupported string       // what lvx does not carry out, "" = nothing
+
+	verb    verb
+	listing listing
 }
 
-// UsageError is a command line that ipvsadm would refuse before asking the
+// UsageError is a command line that ipvsadm refuses before it asks the
 // kernel.
 type UsageError struct {
 	Code int    // exit code of the process
 	Text string // without the newline
 
-	// lenient errors end their own command only, so a restore goes on.
-	lenient bool
+	lenient bool // ends its own command only: a restore goes on
 }
 
 func (e *UsageError) Error() string { return e.Text }
+
+// table says what a list shows.
+type table uint8
+
+const (
+	rules table = iota
+	connections
+	timeoutValues
+	daemons
+)
+
+// columns says what a list of rules tells of each server. Of several that
+// are asked for the last one here is shown.
+type columns uint8
+
+const (
+	weights columns = iota
+	tunnelColumns
+	persistentColumns
+	thresholdColumns
+	rateColumns
+	statsColumns
+)
+
+// listing is what the options of -L and -S ask for.
+type listing struct {
+	table   table
+	columns columns
+	only    *service.Key // one service, nil = all
+	numeric bool
+	exact   bool
+	noSort  bool
+	engines bool // -c --persistent-conn: with columns for persistence engines
+}

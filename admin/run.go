@@ -1,45 +1,216 @@
 package admin
 
 import (
+	"bufio"
 	"context"
 	"errors"
+	"fmt"
 	"io"
+	"io/fs"
 
 	"github.com/lvx-lb/lvx/service"
 )
 
-var errLater = errors.New("not written yet")
+// Exit codes of ipvsadm.
+const (
+	exitList    = 1   // a list could not be made
+	exitUsage   = 2   // wrong arguments, and no director
+	exitRefused = 255 // the director said no, or a wrong option
+)
 
 // Run carries out one ipvsadm command line, args without the program's name,
-// against the director at socket, and returns the exit code.
+// against the director at socket, and returns the exit code of the process.
 func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, socket string, names Names) int {
-	return 255
+	out := bufio.NewWriter(stdout)
+	t := tool{ctx: ctx, in: stdin, out: out, errs: stderr, socket: socket, names: names.orSystem()}
+	code, _ := t.line(args)
+	if err := out.Flush(); err != nil {
+		fmt.Fprintf(stderr, "write output: %v\n", err)
+		return max(code, exitList)
+	}
+	return code
 }
 
-// Parse reads one ipvsadm command line, args without the program's name.
-func Parse(args []string) (Command, error) { return Command{}, errLater }
+// tool is the ipvsadm command with its surroundings.
+type tool struct {
+	ctx       context.Context // of the one command line that this is
+	in        io.Reader
+	out       io.Writer
+	errs      io.Writer
+	socket    string
+	names     Names
+	director  Director // nil until it is needed
+	restoring bool
+}
 
-// ReadRules reads rules as -S writes them, with # comments and blank lines.
-// It returns the edits of the whole file, or an error that names the line.
-func ReadRules(r io.Reader) ([]service.Edit, error) { return nil, errLater }
+// line carries out one command line. It tells whether a restore ends there.
+func (t *tool) line(args []string) (code int, ends bool) {
+	c, err := parse(args, &t.names)
+	if err != nil {
+		var wrong *UsageError
+		errors.As(err, &wrong)
+		return t.fail(wrong.Code, wrong.Text), !wrong.lenient
+	}
+	switch {
+	case c.Unsupported != "":
+		return t.fail(exitRefused, notSupported(c.Unsupported)), false
+	case c.verb == help:
+		fmt.Fprint(t.out, helpText)
+		return 0, true
+	case c.verb == version:
+		fmt.Fprint(t.out, versionText)
+		return 0, true
+	case c.verb == restore && t.restoring:
+		wrong := tryHelp().(*UsageError)
+		return t.fail(wrong.Code, wrong.Text), true
+	}
+	if err := t.reach(); err != nil {
+		return t.fail(exitUsage, err.Error()), true
+	}
+	switch c.verb {
+	case restore:
+		return t.restore(), true
+	case list, save:
+		code := t.list(&c)
+		return code, code != 0
+	}
+	if err := t.director.Apply(t.ctx, []service.Edit{c.Edit}); err != nil {
+		return t.refused(err, &c.Edit)
+	}
+	return 0, false
+}
 
-// Listen takes the socket at path for this process.
-func Listen(path string) (*Server, error) { return nil, errLater }
+// reach connects to the director unless that is done.
+func (t *tool) reach() error {
+	if t.director != nil {
+		return nil
+	}
+	d, err := Dial(t.ctx, t.socket)
+	if err != nil {
+		return t.unreachable(err)
+	}
+	t.director = d
+	return nil
+}
 
-// Server answers requests at a socket.
-type Server struct{}
+func (t *tool) unreachable(err error) error {
+	text := fmt.Sprintf("no director reachable at %s (is `lvx run` running?)", t.socket)
+	if errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrForbidden) {
+		text += ": permission denied, you must be root"
+	}
+	return errors.New(text)
+}
 
-// Serve answers with d until ctx ends.
-func (s *Server) Serve(ctx context.Context, d Director) error { return errLater }
+// refused tells why the director did not carry out edit.
+func (t *tool) refused(err error, edit *service.Edit) (code int, ends bool) {
+	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrForbidden) {
+		return t.fail(exitUsage, t.unreachable(err).Error()), true
+	}
+	return t.fail(exitRefused, sentence(err, edit)), false
+}
 
-// Close gives the socket up.
-func (s *Server) Close() error { return nil }
+func (t *tool) fail(code int, text string) int {
+	fmt.Fprintln(t.errs, text)
+	return code
+}
 
-// Serve listens at path and answers with d until ctx ends.
-func Serve(ctx context.Context, path string, d Director) error { return errLater }
+// restore carries out the lines of stdin. Each stands for itself: what the
+// director refuses is said and passed over, the last line gives the exit
+// code. Wrong arguments end it.
+func (t *tool) restore() (code int) {
+	t.restoring = true
+	lines := newLines(t.in)
+	for lines.next() {
+		var ends bool
+		if code, ends = t.line(lines.words); ends {
+			return code
+		}
+	}
+	if lines.err != nil {
+		return t.fail(exitList, fmt.Sprintf("read rules: %v", lines.err))
+	}
+	return code
+}
 
-// Dial reaches the director at path.
-func Dial(ctx context.Context, path string) (*Client, error) { return nil, errLater }
+// list prints what -L and -S ask for.
+func (t *tool) list(c *Command) int {
+	p := printer{out: t.out, names: t.names.print(c.listing.numeric), listing: c.listing}
+	var err error
+	switch {
+	case c.verb == save:
+		err = t.save(p.names)
+	case c.listing.table == connections:
+		p.connTitles()
+		err = t.director.Conns(t.ctx, func(part []service.Conn) error {
+			for i := range part {
+				p.conn(&part[i])
+			}
+			return nil
+		})
+	case c.listing.table == timeoutValues:
+		err = t.listTimeouts(&p)
+	case c.listing.table == rules:
+		err = t.listRules(&p)
+	}
+	if err != nil {
+		if code, _ := t.refused(err, &c.Edit); code != exitRefused {
+			return code
+		}
+		return exitList
+	}
+	return 0
+}
 
-// Client is a director at the other end of a socket.
-type Client struct{}
+func (t *tool) listTimeouts(p *printer) error {
+	v, err := t.director.Timeouts(t.ctx)
+	if err == nil {
+		p.printf("Timeout (tcp tcpfin udp): %d %d %d\n",
+			int64(v.TCP.Seconds()), int64(v.TCPFin.Seconds()), int64(v.UDP.Seconds()))
+	}
+	return err
+}
+
+func (t *tool) listRules(p *printer) error {
+	if p.only == nil {
+		info, err := t.director.Info(t.ctx)
+		if err != nil {
+			return err
+		}
+		p.printf("IP Virtual Server version %s (size=%d)\n", ipvsVersion, info.TableSize)
+	}
+	services, err := t.status(p.only)
+	if err != nil {
+		return err
+	}
+	if !p.noSort {
+		sortStatus(services)
+	}
+	p.printf("%s", titles[p.columns])
+	for i := range services {
+		p.service(&services[i])
+	}
+	return nil
+}
+
+// status returns the services, or the one that is named.
+func (t *tool) status(only *service.Key) ([]service.Status, error) {
+	services, err := t.director.Status(t.ctx)
+	if err != nil || only == nil {
+		return services, err
+	}
+	for i := range services {
+		if services[i].Key == *only {
+			return services[i : i+1], nil
+		}
+	}
+	return nil, service.ErrNoService
+}
+
+func (t *tool) save(names service.Names) error {
+	services, err := t.status(nil)
+	if err != nil {
+		return err
+	}
+	sortStatus(services)
+	return service.WriteRules(t.out, service.WithoutStatus(services), names)
+}
