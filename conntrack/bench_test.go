@@ -59,8 +59,8 @@ func benchClient(i int) packet.Endpoint {
 }
 
 var (
-	benchVirtual = packet.Endpoint{Addr: pairs[0].Virtual, Port: 53}
-	benchReal    = packet.Endpoint{Addr: pairs[0].Real, Port: 5353}
+	benchVirtual = packet.Endpoint{Addr: pairs[0].Virtual, Port: 80}
+	benchReal    = packet.Endpoint{Addr: pairs[0].Real, Port: 8080}
 )
 
 // benchTable is full: as many connections as its capacity.
@@ -72,7 +72,7 @@ func benchTable(b *testing.B, mem []byte, capacity int) *Table {
 	table.Pairs = pairs
 	b.Cleanup(func() { table.Close() })
 	for i := range capacity {
-		if _, room := table.open(0, udp, benchClient(i), 0, 53, 5353, UDP); room != OK {
+		if _, room := table.open(0, tcp, benchClient(i), 0, 80, 8080, Established); room != OK {
 			b.Fatal(room)
 		}
 	}
@@ -93,7 +93,7 @@ var sink uint64
 
 // A batch of 64 random connections of a full table: hash and touch all, then
 // find and refresh each, as Process does. One operation is one packet.
-func BenchmarkFindAndTouch(b *testing.B) {
+func BenchmarkFindAndPacket(b *testing.B) {
 	eachTable(b, func(b *testing.B, t *Table) {
 		clients := make([]packet.Endpoint, 1<<20)
 		for i := range clients {
@@ -104,17 +104,17 @@ func BenchmarkFindAndTouch(b *testing.B) {
 		for n := 0; n < b.N; n += 64 {
 			batch := clients[n%len(clients):][:64]
 			for k := range batch {
-				hashes[k] = t.Hash(udp, batch[k])
+				hashes[k] = t.Hash(tcp, batch[k])
 			}
 			for k := range batch {
 				sink += t.Prefetch(hashes[k])
 			}
 			for k := range batch {
-				i := t.Find(hashes[k], udp, batch[k], benchReal, ToClient)
+				i := t.Find(hashes[k], tcp, batch[k], benchReal, ToClient)
 				if i == None {
 					b.Fatal("lost")
 				}
-				t.Touch(i, Tick(n>>20))
+				t.Packet(i, Tick(n>>20), ToClient, EventACK)
 			}
 		}
 	})
@@ -130,7 +130,7 @@ func BenchmarkFindWithoutPrefetch(b *testing.B) {
 		b.ResetTimer()
 		for n := range b.N {
 			c := clients[n%len(clients)]
-			t.Touch(t.Find(t.Hash(udp, c), udp, c, benchVirtual, ToServer), Tick(n>>20))
+			t.Packet(t.Find(t.Hash(tcp, c), tcp, c, benchVirtual, ToServer), Tick(n>>20), ToServer, EventACK)
 		}
 	})
 }
@@ -143,8 +143,8 @@ func BenchmarkRemoveAndInsert(b *testing.B) {
 		b.ResetTimer()
 		for k := range b.N {
 			old := benchClient(k % n)
-			t.Remove(t.find(udp, old, benchVirtual, ToServer))
-			if _, room := t.open(Tick(k>>16), udp, old, 0, 53, 5353, UDP); room != OK {
+			t.Remove(t.find(tcp, old, benchVirtual, ToServer))
+			if _, room := t.open(Tick(k>>16), tcp, old, 0, 80, 8080, Established); room != OK {
 				b.Fatal(room)
 			}
 			t.ClearGone()
@@ -181,17 +181,40 @@ func benchInsert(b *testing.B, mem []byte, capacity int) {
 			b.StartTimer()
 		}
 		for k := range hashes {
-			hashes[k] = t.Hash(udp, benchClient(from+k))
+			hashes[k] = t.Hash(tcp, benchClient(from+k))
 		}
 		for k := range hashes {
 			sink += t.Prefetch(hashes[k])
 		}
 		for k, hash := range hashes {
-			if _, room := t.Insert(Tick(n>>17), hash, udp, benchClient(from+k), 0, 53, 5353, UDP); room != OK {
+			if _, room := t.Insert(Tick(n>>17), hash, tcp, benchClient(from+k), 0, 80, 8080, Established); room != OK {
 				b.Fatal(room)
 			}
 		}
 	}
+}
+
+// A flood of first segments: the table is full of half-open connections and
+// each new one ends the oldest.
+func BenchmarkInsertWhenFull(b *testing.B) {
+	eachTable(b, func(b *testing.B, t *Table) {
+		n := t.Capacity()
+		t.Walk(0, len(t.slots), func(i Index, _ *Record) { t.Remove(i) })
+		for k := range n {
+			t.open(Tick(k*100/n), tcp, benchClient(k), 0, 80, 8080, SynRecv)
+		}
+		t.ClearGone()
+		b.ResetTimer()
+		for k := range b.N {
+			if _, room := t.open(Tick(100+k*100/n), tcp, benchClient(n+k), 0, 80, 8080, SynRecv); room != OK {
+				b.Fatal(room)
+			}
+			if k%64 == 0 {
+				t.Expire(Tick(100+k*100/n), 64)
+				t.ClearGone()
+			}
+		}
+	})
 }
 
 // One operation is one connection that ends at its deadline.
@@ -208,7 +231,7 @@ func BenchmarkExpire(b *testing.B) {
 				if now += 1; t.Len() == 0 {
 					b.StopTimer()
 					for i := range capacity {
-						t.open(now+Tick(i>>10), udp, benchClient(i), 0, 53, 5353, UDP)
+						t.open(now+Tick(i>>10), tcp, benchClient(i), 0, 80, 8080, Established)
 					}
 					b.StartTimer()
 				}
