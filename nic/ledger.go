@@ -42,7 +42,7 @@ func NewLedger(pool *Pool) *Ledger {
 func (l *Ledger) Watch(q Queue, name string, filled ...uint64) Queue {
 	w := &watched{Queue: q, ledger: l, name: name}
 	for _, c := range filled {
-		l.move("fill", c, place{}, place{queue: w})
+		l.move(w, "fill", c, place{}, place{queue: w})
 	}
 	return w
 }
@@ -111,21 +111,34 @@ func (l *Ledger) number(addr uint64) (int, error) {
 	return i, nil
 }
 
-// move books one chunk from one place to another.
-func (l *Ledger) move(what string, addr uint64, from, to place) {
+// move books one chunk that w moved from one place to another.
+func (l *Ledger) move(w *watched, verb string, addr uint64, from, to place) {
 	l.mu.Lock()
 	defer l.mu.Unlock()
 	i, err := l.number(addr)
 	if err == nil && l.place[i] != from {
-		err = fmt.Errorf("%s of chunk %#x from %v, but it is in %v", what, addr, from, l.place[i])
+		err = fmt.Errorf("%s %s of chunk %#x from %v, but it is in %v", w.name, verb, addr, from, l.place[i])
 	}
 	if err != nil {
-		if l.first == nil {
-			l.first = err
-		}
+		l.refuse(err)
 		return
 	}
 	l.place[i] = to
+}
+
+// wantStart refuses a completed address inside a chunk.
+func (l *Ledger) wantStart(w *watched, addr uint64) {
+	l.mu.Lock()
+	defer l.mu.Unlock()
+	if addr != l.pool.Start(addr) {
+		l.refuse(fmt.Errorf("%s complete of %#x, which is no chunk start", w.name, addr))
+	}
+}
+
+func (l *Ledger) refuse(err error) {
+	if l.first == nil {
+		l.first = err
+	}
 }
 
 // watched is a queue whose moves are booked.
@@ -138,7 +151,7 @@ type watched struct {
 func (w *watched) Receive(frames []Frame) int {
 	n := w.Queue.Receive(frames)
 	for _, f := range frames[:n] {
-		w.ledger.move(w.name+" receive", f.Addr, place{queue: w}, place{})
+		w.ledger.move(w, "receive", f.Addr, place{queue: w}, place{})
 	}
 	return n
 }
@@ -146,7 +159,7 @@ func (w *watched) Receive(frames []Frame) int {
 func (w *watched) Transmit(frames []Frame) int {
 	n := w.Queue.Transmit(frames)
 	for _, f := range frames[:n] {
-		w.ledger.move(w.name+" transmit", f.Addr, place{}, place{queue: w, sent: true})
+		w.ledger.move(w, "transmit", f.Addr, place{}, place{queue: w, sent: true})
 	}
 	return n
 }
@@ -154,7 +167,7 @@ func (w *watched) Transmit(frames []Frame) int {
 func (w *watched) Fill(chunks []uint64) int {
 	n := w.Queue.Fill(chunks)
 	for _, c := range chunks[:n] {
-		w.ledger.move(w.name+" fill", c, place{}, place{queue: w})
+		w.ledger.move(w, "fill", c, place{}, place{queue: w})
 	}
 	return n
 }
@@ -162,18 +175,8 @@ func (w *watched) Fill(chunks []uint64) int {
 func (w *watched) Complete(chunks []uint64) int {
 	n := w.Queue.Complete(chunks)
 	for _, c := range chunks[:n] {
-		w.ledger.move(w.name+" complete", c, place{queue: w, sent: true}, place{})
-		if c != w.ledger.pool.Start(c) {
-			w.ledger.refuse(fmt.Errorf("%s complete of %#x, which is no chunk start", w.name, c))
-		}
+		w.ledger.move(w, "complete", c, place{queue: w, sent: true}, place{})
+		w.ledger.wantStart(w, c)
 	}
 	return n
-}
-
-func (l *Ledger) refuse(err error) {
-	l.mu.Lock()
-	defer l.mu.Unlock()
-	if l.first == nil {
-		l.first = err
-	}
 }

@@ -53,6 +53,10 @@ type nicPair struct {
 // newPair makes a veth pair with a program on near that redirects every frame
 // to the socket of its queue.
 func newPair(t testing.TB, name string) *nicPair {
+	return newPairWith(t, name, link.XDPDriverMode)
+}
+
+func newPairWith(t testing.TB, name string, attach link.XDPAttachFlags) *nicPair {
 	t.Helper()
 	err := netlink.LinkAdd(&netlink.Veth{
 		LinkAttrs: netlink.LinkAttrs{Name: name, NumRxQueues: 1, NumTxQueues: 1},
@@ -66,7 +70,7 @@ func newPair(t testing.TB, name string) *nicPair {
 	must(t, err)
 	unix.SetsockoptInt(p.socket, unix.SOL_SOCKET, unix.SO_RCVBUFFORCE, 32<<20)
 	must(t, unix.Bind(p.socket, &unix.SockaddrLinklayer{Protocol: htons(etherType), Ifindex: p.far.Attrs().Index}))
-	p.redirect(t)
+	p.redirect(t, attach)
 	t.Cleanup(func() {
 		unix.Close(p.socket)
 		p.attached.Close()
@@ -76,7 +80,7 @@ func newPair(t testing.TB, name string) *nicPair {
 }
 
 // redirect attaches the program.
-func (p *nicPair) redirect(t testing.TB) {
+func (p *nicPair) redirect(t testing.TB, attach link.XDPAttachFlags) {
 	t.Helper()
 	var err error
 	p.sockets, err = ebpf.NewMap(&ebpf.MapSpec{Type: ebpf.XSKMap, KeySize: 4, ValueSize: 4, MaxEntries: 4})
@@ -91,7 +95,7 @@ func (p *nicPair) redirect(t testing.TB) {
 	}})
 	must(t, err)
 	defer program.Close()
-	p.attached, err = link.AttachXDP(link.XDPOptions{Program: program, Interface: p.near.Attrs().Index, Flags: link.XDPDriverMode})
+	p.attached, err = link.AttachXDP(link.XDPOptions{Program: program, Interface: p.near.Attrs().Index, Flags: attach})
 	must(t, err)
 }
 

@@ -5,9 +5,11 @@ import (
 	"testing"
 	"time"
 
+	"github.com/cilium/ebpf/link"
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/nic/xsk/bare"
 	"github.com/vishvananda/netlink"
+	"golang.org/x/sys/unix"
 )
 
 var _ nic.Queue = (*Socket)(nil)
@@ -23,16 +25,20 @@ type pairOfSockets struct {
 	fwd    *bare.Forwarder
 }
 
-func openTwo(t testing.TB, pa, pb *nicPair) *pairOfSockets {
+// smallRings is the Config of every test.
+func smallRings(p *nicPair) Config {
+	return Config{Ifindex: p.near.Attrs().Index, Mode: Native, RxSize: 128, TxSize: 128, FillSize: 128, CompletionSize: 128}
+}
+
+func openTwo(t testing.TB, pa, pb *nicPair, mode Mode) *pairOfSockets {
 	t.Helper()
 	u, err := NewPool(chunks, 4096, -1)
 	must(t, err)
 	all := u.Chunks()
-	cfg := Config{Mode: Native, RxSize: 128, TxSize: 128, FillSize: 128, CompletionSize: 128}
 	open := func(p *nicPair, shared *Socket, fill []uint64) *Socket {
-		c := cfg
-		c.Ifindex, c.Shared, c.Fill = p.near.Attrs().Index, shared, fill
-		s, err := Open(u, c)
+		cfg := smallRings(p)
+		cfg.Mode, cfg.Shared, cfg.Fill = mode, shared, fill
+		s, err := Open(u, cfg)
 		must(t, err)
 		p.steer(t, s)
 		return s
@@ -59,9 +65,15 @@ func (x *pairOfSockets) settle(t testing.TB) {
 }
 
 func TestFramesCrossBetweenTwoNICsAndNoChunkIsLost(t *testing.T) {
+	for mode, attach := range map[Mode]link.XDPAttachFlags{Native: link.XDPDriverMode, Generic: link.XDPGenericMode} {
+		t.Run(mode.String(), func(t *testing.T) { cross(t, mode, attach) })
+	}
+}
+
+func cross(t *testing.T, mode Mode, attach link.XDPAttachFlags) {
 	inLab(t, func() {
-		pa, pb := newPair(t, "a"), newPair(t, "b")
-		x := openTwo(t, pa, pb)
+		pa, pb := newPairWith(t, "a", attach), newPairWith(t, "b", attach)
+		x := openTwo(t, pa, pb, mode)
 		defer x.close()
 		const frames = 5000
 		var fromA, fromB uint32
@@ -110,7 +122,7 @@ func arrived(t testing.TB, p *nicPair, next uint32) (n uint32) {
 func TestALinkThatGoesDownIsSurvived(t *testing.T) {
 	inLab(t, func() {
 		pa, pb := newPair(t, "a"), newPair(t, "b")
-		x := openTwo(t, pa, pb)
+		x := openTwo(t, pa, pb, Native)
 		defer x.close()
 		must(t, netlink.LinkSetDown(pb.near))
 		for i := range uint32(20) {
@@ -135,7 +147,7 @@ func TestALinkThatGoesDownIsSurvived(t *testing.T) {
 func TestAFullTransmitRingTakesNoMore(t *testing.T) {
 	inLab(t, func() {
 		pa, pb := newPair(t, "a"), newPair(t, "b")
-		x := openTwo(t, pa, pb)
+		x := openTwo(t, pa, pb, Native)
 		defer x.close()
 		must(t, netlink.LinkSetDown(pb.near))
 		for i := range uint32(200) {
@@ -154,7 +166,7 @@ func TestAQueueOpensAgainAfterItsSocketWasClosed(t *testing.T) {
 	inLab(t, func() {
 		pa, pb := newPair(t, "a"), newPair(t, "b")
 		for round := range 5 {
-			x := openTwo(t, pa, pb)
+			x := openTwo(t, pa, pb, Native)
 			pa.send(t, 7, 60)
 			eventually(t, "the frame", func() bool {
 				x.fwd.Step()
@@ -201,6 +213,186 @@ func TestProbeTellsThatVethHasNoZeroCopy(t *testing.T) {
 		}
 		if err := Probe(ifindex, 9, Native); !errors.Is(err, ErrNotSupported) {
 			t.Errorf("a queue that does not exist: %v", err)
+		}
+	})
+}
+
+// openOne opens a socket whose kicks send at most budget frames a call.
+func openOne(t testing.TB, p *nicPair, u *UMEM, budget uint32, completion uint32) *Socket {
+	t.Helper()
+	cfg := smallRings(p)
+	cfg.CompletionSize = completion
+	s, err := Open(u, cfg)
+	must(t, err)
+	setUint32(s.fd, maxTxSKBBudget, budget)
+	return s
+}
+
+// numbered builds n frames from the first chunks of u.
+func numbered(u *UMEM, n int) []nic.Frame {
+	frames := make([]nic.Frame, n)
+	for i := range frames {
+		frames[i] = nic.Frame{Addr: uint64(i)*uint64(u.Pool.Chunk) + nic.Headroom, Len: 60}
+		data := u.Pool.Data(frames[i])
+		copy(data, "\xff\xff\xff\xff\xff\xff\x02\x00\x00\x00\x00\x01")
+		data[12], data[13], data[17] = etherType>>8, etherType&0xff, byte(i)
+	}
+	return frames
+}
+
+func TestOneKickSendsAWholeRing(t *testing.T) {
+	inLab(t, func() {
+		p := newPair(t, "a")
+		u, err := NewPool(chunks, 4096, -1)
+		must(t, err)
+		s := openOne(t, p, u, 32, 128)
+		defer s.Close()
+		if n := s.Transmit(numbered(u, 128)); n != 128 {
+			t.Errorf("took %d", n)
+		}
+		s.Kick()
+		if s.Unsent() != 0 {
+			t.Errorf("%d frames left after a kick, %+v", s.Unsent(), s.Stats())
+		}
+		var n uint32
+		eventually(t, "all frames", func() bool { n += arrived(t, p, n); return n == 128 })
+	})
+}
+
+func TestNothingIsSentThatCouldNotBeCompleted(t *testing.T) {
+	inLab(t, func() {
+		p := newPair(t, "a")
+		u, err := NewPool(chunks, 4096, -1)
+		must(t, err)
+		s := openOne(t, p, u, 32, 64)
+		defer s.Close()
+		s.Transmit(numbered(u, 128))
+		s.Kick()
+		if s.Unsent() != 64 || s.InFlight() != 128 {
+			t.Errorf("%d unsent, %d in flight, %+v", s.Unsent(), s.InFlight(), s.Stats())
+		}
+		taken := make([]uint64, 128)
+		eventually(t, "every completion", func() bool {
+			for _, c := range taken[:s.Complete(taken)] {
+				if c%4096 != 0 {
+					t.Errorf("completed %#x", c)
+				}
+			}
+			s.Kick()
+			return s.InFlight() == 0
+		})
+	})
+}
+
+func TestANICThatVanishesIsSurvived(t *testing.T) {
+	inLab(t, func() {
+		p := newPair(t, "a")
+		u, err := NewPool(chunks, 4096, -1)
+		must(t, err)
+		s := openOne(t, p, u, 32, 128)
+		must(t, netlink.LinkDel(p.near))
+		s.Transmit(numbered(u, 10))
+		s.Kick()
+		if stats := s.Stats(); stats.KickDown != 1 || unix.Errno(stats.KickLastErrno) != unix.ENXIO {
+			t.Errorf("stats %+v", stats)
+		}
+		must(t, s.Close())
+		must(t, u.Close())
+	})
+}
+
+func TestAClosedSocketTakesAndGivesNothing(t *testing.T) {
+	inLab(t, func() {
+		p := newPair(t, "a")
+		u, err := NewPool(chunks, 4096, -1)
+		must(t, err)
+		s := openOne(t, p, u, 32, 128)
+		must(t, s.Close())
+		frames, some := numbered(u, 4), []uint64{0, 4096}
+		if n := s.Receive(frames) + s.Transmit(frames) + s.Fill(some) + s.Complete(some); n != 0 {
+			t.Errorf("moved %d", n)
+		}
+		s.Kick()
+		if s.FD() != -1 || s.Stats() != (nic.Stats{}) {
+			t.Errorf("fd %d, %+v", s.FD(), s.Stats())
+		}
+		must(t, s.Close())
+	})
+}
+
+func TestFramesOfAnImpossibleShapeAreCounted(t *testing.T) {
+	inLab(t, func() {
+		p := newPair(t, "a")
+		u, err := NewPool(chunks, 4096, -1)
+		must(t, err)
+		s := openOne(t, p, u, 32, 128)
+		defer s.Close()
+		frames := numbered(u, 2)
+		frames[0].Len = 5000 // beyond its chunk
+		s.Transmit(frames)
+		s.Kick()
+		s.Kick()
+		if stats := s.Stats(); stats.TxInvalid != 1 || s.Unsent() != 0 {
+			t.Errorf("%d unsent, %+v", s.Unsent(), stats)
+		}
+	})
+}
+
+func TestAnotherOwnerGoesOnWithTheSockets(t *testing.T) {
+	inLab(t, func() {
+		pa, pb := newPair(t, "a"), newPair(t, "b")
+		old := openTwo(t, pa, pb, Native)
+		pa.send(t, 1, 60)
+		eventually(t, "a frame through the first owner", func() bool { old.fwd.Step(); _, _, ok := pb.receive(); return ok })
+		fds := dup(t, old.u.FD(), old.a.FD(), old.b.FD())
+		pa.send(t, 2, 60) // waits in a's receive ring
+		free := append([]uint64(nil), old.fwd.Free()...)
+		old.close()
+
+		u, err := NewPool(chunks, 4096, fds[0])
+		must(t, err)
+		take := func(p *nicPair, fd int) *Socket {
+			cfg := smallRings(p)
+			cfg.Given = fd
+			s, err := Open(u, cfg)
+			must(t, err)
+			return s
+		}
+		x := &pairOfSockets{u: u, a: take(pa, fds[1]), b: take(pb, fds[2])}
+		defer x.close()
+		x.fwd = bare.New(&u.Pool, x.a, x.b, free)
+		pa.send(t, 3, 60)
+		next := uint32(2)
+		eventually(t, "both frames through the second owner", func() bool {
+			x.fwd.Step()
+			next += arrived(t, pb, next)
+			return next == 4
+		})
+		x.settle(t)
+	})
+}
+
+func dup(t testing.TB, fds ...int) []int {
+	t.Helper()
+	var copies []int
+	for _, fd := range fds {
+		c, err := unix.FcntlInt(uintptr(fd), unix.F_DUPFD_CLOEXEC, 3)
+		must(t, err)
+		copies = append(copies, c)
+	}
+	return copies
+}
+
+func TestTheWorkersSideOfASocketDoesNotAllocate(t *testing.T) {
+	inLab(t, func() {
+		pa, pb := newPair(t, "a"), newPair(t, "b")
+		x := openTwo(t, pa, pb, Native)
+		defer x.close()
+		for i := range uint32(100) {
+			pa.send(t, i, 60)
+		}
+		if n := testing.AllocsPerRun(100, func() { x.fwd.Step(); x.a.Stats() }); n != 0 {
+			t.Errorf("%v allocations a step", n)
 		}
 	})
 }

@@ -96,9 +96,9 @@ func (u *UMEM) Close() error {
 	return err
 }
 
-// register makes the UMEM that of fd. The pages are charged to
-// RLIMIT_MEMLOCK of a process without CAP_IPC_LOCK, so a refusal raises the
-// limit and asks again; that raising it may be refused too is the error then.
+// register makes the UMEM that of fd. The kernel charges its pages to
+// RLIMIT_MEMLOCK of a process without CAP_IPC_LOCK and answers ENOBUFS; then
+// the limit is raised as far as it may be and the kernel asked again.
 func (u *UMEM) register(fd int) error {
 	reg := unix.XDPUmemReg{
 		Addr: uint64(uintptr(unsafe.Pointer(&u.Pool.Bytes[0]))),
@@ -109,10 +109,25 @@ func (u *UMEM) register(fd int) error {
 	if err != unix.ENOBUFS {
 		return err
 	}
-	unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
-	unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unlimited)
-	if err = setsockopt(fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), unsafe.Sizeof(reg)); err == unix.ENOBUFS {
+	raiseLocked()
+	err = setsockopt(fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), unsafe.Sizeof(reg))
+	if err == unix.ENOBUFS {
 		return fmt.Errorf("%w (%d bytes)", ErrLocked, reg.Len)
 	}
 	return err
+}
+
+// raiseLocked raises RLIMIT_MEMLOCK to infinity, or as far as a process
+// without CAP_SYS_RESOURCE may. Refusal is no error: the next registration
+// tells whether it mattered.
+func raiseLocked() {
+	unlimited := unix.Rlimit{Cur: unix.RLIM_INFINITY, Max: unix.RLIM_INFINITY}
+	if unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unlimited) == nil {
+		return
+	}
+	var limit unix.Rlimit
+	if unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit) == nil {
+		limit.Cur = limit.Max
+		unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit)
+	}
 }
