@@ -21,12 +21,12 @@ type Link struct {
 // and port, the ICMP errors about its answers, and all fragments to its
 // address. Port 0 is any port. Adding twice is adding once.
 func (s *Steering) AddService(l Link, proto uint8, addr netip.Addr, port uint16) error {
-	return s.add(s.Services, "service", l, proto, addr, port)
+	return s.change(s.services(), true, l, proto, addr, port)
 }
 
 // RemoveService undoes AddService.
 func (s *Steering) RemoveService(l Link, proto uint8, addr netip.Addr, port uint16) error {
-	return s.remove(s.Services, "service", l, proto, addr, port)
+	return s.change(s.services(), false, l, proto, addr, port)
 }
 
 // AddReply makes frames from a real server on a link lvx's, if they go to no
@@ -34,12 +34,12 @@ func (s *Steering) RemoveService(l Link, proto uint8, addr netip.Addr, port uint
 // about what was sent there, and all fragments from its address. Port 0 is
 // any port. Adding twice is adding once.
 func (s *Steering) AddReply(l Link, proto uint8, addr netip.Addr, port uint16) error {
-	return s.add(s.Replies, "reply", l, proto, addr, port)
+	return s.change(s.replies(), true, l, proto, addr, port)
 }
 
 // RemoveReply undoes AddReply.
 func (s *Steering) RemoveReply(l Link, proto uint8, addr netip.Addr, port uint16) error {
-	return s.remove(s.Replies, "reply", l, proto, addr, port)
+	return s.change(s.replies(), false, l, proto, addr, port)
 }
 
 // AddOwn names an address of the director: what real servers send there is
@@ -62,80 +62,91 @@ func (s *Steering) RemoveOwn(addr netip.Addr) error {
 	return nil
 }
 
-// add puts an endpoint and, before it, its address, whose value counts the
-// endpoints: fragments have no ports.
-func (s *Steering) add(m *ebpf.Map, what string, l Link, proto uint8, addr netip.Addr, port uint16) error {
+// endpoints is one of the two maps of endpoints.
+type endpoints struct {
+	what    string
+	keys    *ebpf.Map
+	anyPort *ebpf.Map
+	slot    uint32 // in anyPort
+}
+
+func (s *Steering) services() endpoints { return endpoints{"service", s.Services, s.AnyPort, 0} }
+func (s *Steering) replies() endpoints  { return endpoints{"reply", s.Replies, s.AnyPort, 1} }
+
+// change adds or removes an endpoint.
+func (s *Steering) change(to endpoints, add bool, l Link, proto uint8, addr netip.Addr, port uint16) error {
+	verb, do := "remove", endpoints.remove
+	if add {
+		verb, do = "add", endpoints.add
+	}
 	e, err := endpointOf(l, proto, addr, port)
 	if err == nil {
 		s.mu.Lock()
 		defer s.mu.Unlock()
-		err = addEndpoint(m, e)
+		err = do(to, e)
 	}
 	if err != nil {
-		return fmt.Errorf("add %s %v: %w", what, netip.AddrPortFrom(addr, port), err)
+		return fmt.Errorf("%s %s %v: %w", verb, to.what, netip.AddrPortFrom(addr, port), err)
 	}
 	return nil
 }
 
-func addEndpoint(m *ebpf.Map, e steerEndpoint) error {
-	if n, err := uses(m, e); err != nil || n > 0 {
+// add puts what leads to an endpoint before the endpoint itself: its address,
+// whose value counts the endpoints there, because fragments have no ports;
+// and the count of endpoints of any port.
+func (p endpoints) add(e steerEndpoint) error {
+	n, err := uses(p.keys, &e)
+	if err != nil || n > 0 {
 		return err
 	}
-	a := addressOf(e)
-	n, err := uses(m, a)
-	if err != nil {
+	if err := p.shift(e, 1); err != nil {
 		return err
 	}
-	if err := put(m, &a, n+1); err != nil {
-		return err
-	}
-	if err := put(m, &e, uint32(1)); err != nil {
-		return errors.Join(err, setUses(m, a, n))
+	if err := put(p.keys, &e, uint32(1)); err != nil {
+		return errors.Join(err, p.shift(e, -1))
 	}
 	return nil
 }
 
-func (s *Steering) remove(m *ebpf.Map, what string, l Link, proto uint8, addr netip.Addr, port uint16) error {
-	e, err := endpointOf(l, proto, addr, port)
-	if err == nil {
-		s.mu.Lock()
-		defer s.mu.Unlock()
-		err = removeEndpoint(m, e)
-	}
-	if err != nil {
-		return fmt.Errorf("remove %s %v: %w", what, netip.AddrPortFrom(addr, port), err)
-	}
-	return nil
-}
-
-func removeEndpoint(m *ebpf.Map, e steerEndpoint) error {
-	if n, err := uses(m, e); err != nil || n == 0 {
-		return err
-	}
-	if err := remove(m, &e); err != nil {
-		return err
-	}
-	a := addressOf(e)
-	n, err := uses(m, a)
+func (p endpoints) remove(e steerEndpoint) error {
+	n, err := uses(p.keys, &e)
 	if err != nil || n == 0 {
 		return err
 	}
-	return setUses(m, a, n-1)
+	if err := remove(p.keys, &e); err != nil {
+		return err
+	}
+	return p.shift(e, -1)
 }
 
-func uses(m *ebpf.Map, e steerEndpoint) (n uint32, err error) {
-	err = m.Lookup(&e, &n)
+// shift counts an endpoint in (1) or out (-1) where frames find the way to it.
+func (p endpoints) shift(e steerEndpoint, by int32) error {
+	address := e
+	address.Proto, address.Port = 0, 0
+	n, err := uses(p.keys, &address)
+	if err != nil {
+		return err
+	}
+	if n += uint32(by); n == 0 {
+		err = remove(p.keys, &address)
+	} else {
+		err = put(p.keys, &address, n)
+	}
+	if err != nil || e.Port != 0 {
+		return err
+	}
+	if n, err = uses(p.anyPort, p.slot); err != nil {
+		return err
+	}
+	return put(p.anyPort, p.slot, n+uint32(by))
+}
+
+func uses(m *ebpf.Map, key any) (n uint32, err error) {
+	err = m.Lookup(key, &n)
 	if errors.Is(err, ebpf.ErrKeyNotExist) {
 		return 0, nil
 	}
 	return n, err
-}
-
-func setUses(m *ebpf.Map, e steerEndpoint, n uint32) error {
-	if n == 0 {
-		return remove(m, &e)
-	}
-	return put(m, &e, n)
 }
 
 func endpointOf(l Link, proto uint8, addr netip.Addr, port uint16) (steerEndpoint, error) {
@@ -163,12 +174,6 @@ func endpointOf(l Link, proto uint8, addr netip.Addr, port uint16) (steerEndpoin
 		e.Tag[i] = id
 	}
 	return e, nil
-}
-
-// addressOf is the key of fragments: any protocol, any port.
-func addressOf(e steerEndpoint) steerEndpoint {
-	e.Proto, e.Port = 0, 0
-	return e
 }
 
 func addrOf(a netip.Addr) (w steerAddr) {

@@ -17,7 +17,7 @@
 #include "kernel.h"
 
 #define MAX_TAGS 2
-#define MAX_EXTENSIONS 6 // IPv6 extension headers before the transport header
+#define MAX_HEADERS 8 // behind the IPv6 header: extension headers and the transport header
 
 // Counters, in the order of the Go type.
 enum reason {
@@ -79,6 +79,17 @@ struct {
 	__type(key, struct endpoint);
 	__type(value, u32);
 } services SEC(".maps"), replies SEC(".maps");
+
+// any_port counts the endpoints of services and of replies that have port 0,
+// so that nobody looks for one where there is none.
+enum { OF_SERVICES, OF_REPLIES };
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 2);
+	__type(key, u32);
+	__type(value, u32);
+} any_port SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -210,7 +221,7 @@ inline_ bool read6(struct cursor *c, struct flow *f)
 	f->dst = ip->dst;
 	f->proto = ip->next;
 	f->fragment = 0;
-	for (int i = 0; i < MAX_EXTENSIONS; i++) {
+	for (int i = 0; i < MAX_HEADERS; i++) {
 		if (f->proto == FRAGMENTED) {
 			f->fragment = 1;
 			return 1;
@@ -240,7 +251,7 @@ inline_ bool read_ports(struct cursor *c, struct flow *f)
 
 // known reports whether the endpoint of a packet is in map; link holds the
 // link and is completed here.
-inline_ bool known(void *map, struct endpoint *link, const struct flow *f,
+inline_ bool known(void *map, u32 of, struct endpoint *link, const struct flow *f,
 		   const struct addr *addr, u16 port)
 {
 	link->addr = *addr;
@@ -248,8 +259,11 @@ inline_ bool known(void *map, struct endpoint *link, const struct flow *f,
 	link->proto = f->fragment ? 0 : f->proto;
 	if (bpf_map_lookup_elem(map, link))
 		return 1;
+	u32 *any = bpf_map_lookup_elem(&any_port, &of);
+	if (f->fragment || !any || !*any)
+		return 0;
 	link->port = 0;
-	return !f->fragment && bpf_map_lookup_elem(map, link);
+	return bpf_map_lookup_elem(map, link) != 0;
 }
 
 inline_ bool is_error(const struct flow *f, const struct icmp *icmp)
@@ -306,9 +320,10 @@ inline_ enum reason classify(struct cursor *c, struct endpoint *link, u16 type)
 		return NONE;
 	}
 
-	if (known(&services, link, &f, &f.dst, f.port.dst))
+	if (known(&services, OF_SERVICES, link, &f, &f.dst, f.port.dst))
 		return service;
-	if (known(&replies, link, &f, &f.src, f.port.src) && !bpf_map_lookup_elem(&own, &dst))
+	if (known(&replies, OF_REPLIES, link, &f, &f.src, f.port.src) &&
+	    !bpf_map_lookup_elem(&own, &dst))
 		return reply;
 	return NONE;
 }

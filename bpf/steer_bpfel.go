@@ -52,6 +52,7 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
+	steerMapAnyPort    = "any_port"
 	steerMapCounters   = "counters"
 	steerMapDoors      = "doors"
 	steerMapOwn        = "own"
@@ -113,6 +114,7 @@ type steerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerMapSpecs struct {
+	AnyPort  *ebpf.MapSpec `ebpf:"any_port"`
 	Counters *ebpf.MapSpec `ebpf:"counters"`
 	Doors    *ebpf.MapSpec `ebpf:"doors"`
 	Own      *ebpf.MapSpec `ebpf:"own"`
@@ -150,6 +152,7 @@ func (o *steerObjects) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerMaps struct {
+	AnyPort  *ebpf.Map `ebpf:"any_port"`
 	Counters *ebpf.Map `ebpf:"counters"`
 	Doors    *ebpf.Map `ebpf:"doors"`
 	Own      *ebpf.Map `ebpf:"own"`
@@ -160,6 +163,7 @@ type steerMaps struct {
 
 func (m *steerMaps) Close() error {
 	return _SteerClose(
+		m.AnyPort,
 		m.Counters,
 		m.Doors,
 		m.Own,
