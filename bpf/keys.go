@@ -56,6 +56,9 @@ func (s *Steering) AddOwn(addr netip.Addr) error {
 
 // RemoveOwn undoes AddOwn.
 func (s *Steering) RemoveOwn(addr netip.Addr) error {
+	if !addr.IsValid() {
+		return fmt.Errorf("remove own address: %w: no address", ErrKey)
+	}
 	if err := remove(s.Own, addrOf(addr)); err != nil {
 		return fmt.Errorf("remove own address %v: %w", addr, err)
 	}
