@@ -35,7 +35,7 @@ type Service struct {
 	mu        sync.Mutex
 	scheduler scheduler.Scheduler
 	servers   []scheduler.Server // newest first
-	spec      Virtual
+	spec      service.Configured
 }
 
 // pick chooses a server for a client and counts the connection, so that a

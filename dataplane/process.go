@@ -177,7 +177,7 @@ func (w *Worker) schedule(b *Batch) {
 			b.conn[i] = again
 			continue
 		}
-		w.open(b, i)
+		w.begin(b, i)
 	}
 }
 
@@ -203,9 +203,9 @@ func (w *Worker) reuses(b *Batch, i int) bool {
 	return true
 }
 
-// open picks a server for packet i and inserts its connection, or answers as
+// begin picks a server for packet i and inserts its connection, or answers as
 // a host without one would.
-func (w *Worker) open(b *Batch, i int) {
+func (w *Worker) begin(b *Batch, i int) {
 	p := &b.packets[i]
 	state := conntrack.UDP
 	if p.Proto == packet.TCP {

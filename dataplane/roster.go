@@ -11,13 +11,6 @@ import (
 	"github.com/lvx-lb/lvx/service"
 )
 
-// Virtual is a service with its servers, newest first, as an administrator
-// wants it.
-type Virtual struct {
-	service.Service
-	Servers []service.Server
-}
-
 // Roster keeps the running services and servers from one Config to the next:
 // a server keeps its slot, and so its connections, until the last of them is
 // gone, even if it is deleted and added again in between. It belongs to the
@@ -50,7 +43,7 @@ func NewRoster(links []Link) (*Roster, error) {
 // Apply prepares what is wanted: services, schedulers, slots. Nothing has
 // changed when it returns an error. The next Config names them all; once every
 // worker has adopted it, Publish lets new connections follow.
-func (r *Roster) Apply(wanted []Virtual) error {
+func (r *Roster) Apply(wanted []service.Configured) error {
 	fresh := make(map[service.Key]scheduler.Scheduler)
 	for i := range wanted {
 		v := &wanted[i]
@@ -71,26 +64,26 @@ func (r *Roster) Apply(wanted []Virtual) error {
 	}
 	for key, s := range r.services {
 		if !seen[key] {
-			r.changes = append(r.changes, change{service: s, wanted: Virtual{Service: s.spec.Service}})
+			r.changes = append(r.changes, change{service: s, wanted: service.Configured{Service: s.spec.Service}})
 			delete(r.services, key)
 		}
 	}
 	return nil
 }
 
-func sameScheduler(a, b *Virtual) bool {
+func sameScheduler(a, b *service.Configured) bool {
 	return a.Scheduler == b.Scheduler && slices.Equal(a.Flags, b.Flags)
 }
 
 // change is what Publish has to do to one service.
 type change struct {
 	service   *Service
-	wanted    Virtual
+	wanted    service.Configured
 	scheduler scheduler.Scheduler // a new one, or nil
 	added     []*Server           // oldest first
 }
 
-func (r *Roster) prepare(v Virtual, sched scheduler.Scheduler) change {
+func (r *Roster) prepare(v service.Configured, sched scheduler.Scheduler) change {
 	s := r.services[v.Key]
 	if s == nil {
 		s = &Service{Key: v.Key, virtual: packet.EndpointFrom(v.Key.Address), proto: uint8(v.Protocol), scheduler: sched}
@@ -148,7 +141,7 @@ func (s *Server) seenByScheduler() scheduler.Server {
 }
 
 // retire marks the servers of s that v does not name.
-func (r *Roster) retire(s *Service, v *Virtual) {
+func (r *Roster) retire(s *Service, v *service.Configured) {
 	for _, x := range s.servers {
 		srv := r.slots[x.ID]
 		wanted := slices.ContainsFunc(v.Servers, func(w service.Server) bool { return w.Address == srv.Address.Address })

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/nic"
@@ -47,6 +48,7 @@ type Setup struct {
 	Chunks []uint64 // free chunks of the Pool that are the worker's
 	NICs   []Queues
 	Fill   int // chunks to keep in each fill ring
+	Filled int // of these, chunks that each fill ring has already
 	Table  *conntrack.Table
 	Hops   *Hops
 	Routes Routes
@@ -110,6 +112,7 @@ type Worker struct {
 	warm    uint64 // keeps the stage that touches table lines alive
 
 	mailbox mailbox
+	sleeper sleeper
 }
 
 // NewWorker checks s and returns a worker that forwards nothing until Adopt.
@@ -126,13 +129,12 @@ func NewWorker(s Setup) (*Worker, error) {
 		if len(q) == 0 {
 			return nil, fmt.Errorf("make worker: NIC %d has no queue: %w", i, ErrSetup)
 		}
-		w.nics[i].queues, w.nics[i].filled = q, make([]int, len(q))
+		w.nics[i].queues, w.nics[i].filled = q, slices.Repeat([]int{s.Filled}, len(q))
 	}
 	w.waiting.init(s.Limits, w.total)
 	w.frags.init(s.Limits, w.total, s.Seed)
 	w.limiter.init(s.Seed)
 	w.claims = bucket{rate: 100, burst: 100}
-	w.mailbox.init()
 	return w, nil
 }
 
