@@ -57,14 +57,7 @@ func (m *Mirror) routeEvent(b []byte, present bool, flags int) {
 		m.stale = true
 		return
 	}
-	if !present {
-		if m.tables.remove(r) {
-			m.changed = true
-		} else {
-			m.stale = true
-		}
-		return
-	}
+	same, equals := m.tables.standing(r)
 	how := first
 	switch {
 	case flags&unix.NLM_F_REPLACE != 0:
@@ -72,16 +65,18 @@ func (m *Mirror) routeEvent(b []byte, present bool, flags int) {
 	case flags&unix.NLM_F_APPEND != 0:
 		how = last
 	}
-	same, equal := m.tables.standing(r)
-	if same && !equal {
-		return
-	}
-	if equal && r.path.v6 {
+	switch {
+	case same == present: // an event that the last reading had foreseen
+	case !present && same:
+		m.changed = m.tables.remove(r) || m.changed
+	case equals > 1 && r.path.v6, equals == 1 && r.path.v6 && how != instead:
 		m.stale = true
-		return
+	default:
+		m.tables.add(r, how)
+		m.changed = true
 	}
-	m.tables.add(r, how)
-	m.changed = true
+	// It goes, and yet something like it stays: part of it, or a newer one.
+	m.stale = m.stale || !present && !same && equals > 0
 }
 
 // usable completes a decoded route and reports whether it can be held. One

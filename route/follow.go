@@ -104,7 +104,7 @@ func (m *Mirror) follow(ctx context.Context, queue <-chan batch) {
 	upkeep := time.NewTicker(upkeepGap)
 	defer settle.Stop()
 	defer upkeep.Stop()
-	waiting := false
+	var at time.Time // when settle fires, zero = it does not
 	for {
 		select {
 		case <-ctx.Done():
@@ -114,13 +114,15 @@ func (m *Mirror) follow(ctx context.Context, queue <-chan batch) {
 		case now := <-upkeep.C:
 			m.upkeep(now)
 		case <-settle.C:
-			waiting = false
+			at = time.Time{}
 			m.refresh()
 		}
 		m.tellAll()
-		if wait := m.due(); wait >= 0 && !waiting {
-			waiting = true
-			settle.Reset(wait)
+		if wait := m.due(); wait >= 0 {
+			if then := time.Now().Add(wait); at.IsZero() || then.Before(at) {
+				at = then
+				settle.Reset(wait)
+			}
 		}
 	}
 }

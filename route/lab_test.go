@@ -89,6 +89,13 @@ func (l *lab) run(n *namespace, lines ...string) {
 	}
 }
 
+// output returns what a command printed.
+func (l *lab) output(n *namespace, line string) string {
+	var out []byte
+	_ = n.do(func() error { out, _ = exec.Command("sh", "-c", line).CombinedOutput(); return nil })
+	return string(out)
+}
+
 // try is run for what the kernel may lack; it skips the test.
 func (l *lab) try(n *namespace, line string) {
 	l.t.Helper()

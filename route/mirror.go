@@ -28,7 +28,7 @@ var (
 // called one at a time from one goroutine, in the kernel's order, and may call
 // any method of the Mirror but Close; while one runs, the mirror stands still.
 // They tell changes only: what is there at Open is read with Links, Addresses
-// and Lookup.
+// and Lookup. The first call may come before Open has returned.
 type Config struct {
 	Netns       int             // file descriptor of a network namespace; 0 or less = the caller's
 	Log         *slog.Logger    // nil = slog.Default
@@ -203,7 +203,7 @@ func (m *Mirror) Egress(ifindex int) (Egress, error) {
 	return Egress{}, fmt.Errorf("egress of link %d: %w", ifindex, ErrNoLink)
 }
 
-// neighbour tells what follows from a neighbour's new state.
+// setNeighbour tells what follows from a neighbour's new state.
 func (m *Mirror) setNeighbour(at place, k known) {
 	m.mu.Lock()
 	old := m.neighbours[at]

@@ -115,16 +115,16 @@ func (tab *table) winner(p netip.Prefix, alone uint32) uint32 {
 	return list[0]
 }
 
-// standing reports whether r itself is there, and whether its prefix has
-// another route of its metric.
-func (t *tables) standing(r *route) (same, equal bool) {
+// standing reports whether r itself is there, and how many other routes of its
+// prefix have its metric.
+func (t *tables) standing(r *route) (same bool, equals int) {
 	tab := t.all[space{r.path.v6, r.table}]
 	if tab == nil {
-		return false, false
+		return false, 0
 	}
 	best, found := tab.best.Get(r.prefix)
 	if !found {
-		return false, false
+		return false, 0
 	}
 	list := tab.rivals[r.prefix]
 	if list == nil {
@@ -135,10 +135,10 @@ func (t *tables) standing(r *route) (same, equal bool) {
 		if known && n == own {
 			same = true
 		} else if t.paths.all[n].metric == r.path.metric {
-			equal = true
+			equals++
 		}
 	}
-	return same, equal
+	return same, equals
 }
 
 // remove takes a route away and reports whether it was there.
