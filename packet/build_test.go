@@ -30,10 +30,14 @@ func build(ttl uint8, all ...gopacket.SerializableLayer) []byte {
 	}
 	buf := gopacket.NewSerializeBuffer()
 	options := gopacket.SerializeOptions{FixLengths: true, ComputeChecksums: true}
-	if err := gopacket.SerializeLayers(buf, options, all...); err != nil {
+	// gopacket would pad the frame to 60 bytes, so it does not see the first layer.
+	if err := gopacket.SerializeLayers(buf, options, all[1:]...); err != nil {
 		panic(err)
 	}
-	return append([]byte{}, buf.Bytes()...)
+	eth := all[0].(*layers.Ethernet)
+	frame := append(append([]byte{}, eth.DstMAC...), eth.SrcMAC...)
+	frame = append(frame, byte(eth.EthernetType>>8), byte(eth.EthernetType))
+	return append(frame, buf.Bytes()...)
 }
 
 func ethernet(t layers.EthernetType) *layers.Ethernet {

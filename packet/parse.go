@@ -19,10 +19,11 @@ const (
 )
 
 // Parse finds the headers of frame and fills p with them. It checks every
-// length and the IPv4 header checksum, never a transport checksum. What p
-// holds after a fault is undefined, but for Data and L3 never out of range.
+// length and the IPv4 header checksum, never a transport checksum. After a
+// fault only Data means anything.
 func Parse(frame []byte, p *Packet) Fault {
-	p.reset(frame)
+	p.Data = frame
+	p.reset()
 	if len(frame) < ethLen {
 		return Truncated
 	}
@@ -37,12 +38,10 @@ func Parse(frame []byte, p *Packet) Fault {
 	return NotIP
 }
 
-// reset clears what not every packet sets, field by field in the order of the
-// struct: the compiler makes few stores of that.
-func (p *Packet) reset(frame []byte) {
-	p.Data = frame
-	p.L3, p.L4 = 0, 0
-	p.TTL, p.TOS, p.Proto, p.HasPorts = 0, 0, 0, false
+// reset clears what not every packet sets, in the order of the struct: the
+// compiler makes few stores of that.
+func (p *Packet) reset() {
+	p.HasPorts = false
 	p.SrcPort, p.DstPort = 0, 0
 	p.TCPFlags, p.ICMPType, p.ICMPCode, p.V6 = 0, 0, 0, false
 	p.DF, p.Options, p.IsError, p.Fragment = false, false, false, false
