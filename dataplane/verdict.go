@@ -100,3 +100,22 @@ func (c *Counters) DroppedTotal() uint64 {
 func (c *Counters) Balanced(held int) bool {
 	return c.Received+c.Originated == c.Transmitted+c.DroppedTotal()+c.PassedUp+uint64(held)
 }
+
+// Each names every counter, held frames among them. Drops are named
+// "drop.REASON".
+func (c *Counters) Each(held int, f func(name string, n uint64)) {
+	f("received", c.Received)
+	f("originated", c.Originated)
+	f("transmitted", c.Transmitted)
+	f("passed-up", c.PassedUp)
+	f("dropped", c.DroppedTotal())
+	f("held", uint64(held))
+	f("forwarded", c.Forwarded)
+	f("resets", c.Resets)
+	f("icmp-errors", c.Errors)
+	f("new-conns", c.NewConns)
+	f("expired-conns", c.Expired)
+	for r, n := range c.Dropped {
+		f("drop."+Reason(r).String(), n)
+	}
+}

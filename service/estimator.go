@@ -34,17 +34,23 @@ func approach(average *int64, delta uint64, shift uint) {
 
 // Zero makes the counters of the last step the new beginning and the rates
 // zero.
-func (e *Estimator) Zero() { *e = Estimator{total: e.total, zero: e.total} }
+func (e *Estimator) Zero() { e.ZeroAt(e.total) }
+
+// ZeroAt is Zero for counters as they are now.
+func (e *Estimator) ZeroAt(now Stats) { *e = Estimator{total: now, zero: now} }
 
 // Stats returns the counters as of the last step, since the last Zero, and
-// their rates.
-func (e *Estimator) Stats() Stats {
+// their rates: what IPVS shows.
+func (e *Estimator) Stats() Stats { return e.StatsAt(e.total) }
+
+// StatsAt returns Stats with the counters as they are now.
+func (e *Estimator) StatsAt(now Stats) Stats {
 	return Stats{
-		Conns:    e.total.Conns - e.zero.Conns,
-		InPkts:   e.total.InPkts - e.zero.InPkts,
-		OutPkts:  e.total.OutPkts - e.zero.OutPkts,
-		InBytes:  e.total.InBytes - e.zero.InBytes,
-		OutBytes: e.total.OutBytes - e.zero.OutBytes,
+		Conns:    now.Conns - e.zero.Conns,
+		InPkts:   now.InPkts - e.zero.InPkts,
+		OutPkts:  now.OutPkts - e.zero.OutPkts,
+		InBytes:  now.InBytes - e.zero.InBytes,
+		OutBytes: now.OutBytes - e.zero.OutBytes,
 		CPS:      shown(e.conns, 10),
 		InPPS:    shown(e.inPkts, 10),
 		OutPPS:   shown(e.outPkts, 10),

@@ -1,0 +1,223 @@
+package lvx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"net/netip"
+	"time"
+
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/dataplane"
+	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// Apply carries out all edits in order, or none. The errors wrap the
+// sentinels of package service. Connections that an edit does not concern
+// lose no packet.
+func (d *Director) Apply(_ context.Context, edits []service.Edit) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return ErrClosed
+	}
+	set := d.set.Clone()
+	for i, e := range edits {
+		if err := set.Apply(e); err != nil {
+			if len(edits) > 1 {
+				err = fmt.Errorf("edit %d: %w", i+1, err)
+			}
+			return err
+		}
+	}
+	old := d.set
+	if err := d.install(set); err != nil {
+		return errors.Join(err, d.install(old))
+	}
+	d.afterwards(edits)
+	return nil
+}
+
+// install makes the director follow set. The order is that of DESIGN's "One
+// command": answers are caught before the first request leaves.
+func (d *Director) install(set *service.Set) error {
+	if err := d.roster.Apply(set.Services()); err != nil {
+		return err
+	}
+	d.set = set
+	if err := d.publish(); err != nil {
+		return err
+	}
+	if err := d.widen(); err != nil {
+		return err
+	}
+	d.roster.Publish()
+	return d.steer()
+}
+
+// publish lets the worker see the roster.
+func (d *Director) publish() error {
+	r := &routes{d.mirror, d.links}
+	for _, s := range d.roster.Servers() {
+		if to := r.linksTo(s.Address.Address.Addr()); to != 0 {
+			// A link that answers may still come over stays, until steer.
+			s.SetLinks(s.Links() | to)
+		}
+	}
+	d.roster.SetLinks(d.links.forWorker(d.mirror))
+	own := d.ownAddresses()
+	addrs := make([]packet.Addr, 0, len(own))
+	for a := range own {
+		addrs = append(addrs, packet.AddrFrom(a))
+	}
+	d.roster.SetOwn(addrs)
+	config, stats := d.roster.Config(), make([]dataplane.Stat, d.roster.Slots())
+	d.worker.Do(func() { d.worker.Adopt(config, stats) })
+	return nil
+}
+
+func (d *Director) ownAddresses() map[netip.Addr]bool {
+	own := map[netip.Addr]bool{}
+	for _, a := range d.mirror.Addresses() {
+		if !a.Removed {
+			own[a.Prefix.Addr()] = true
+		}
+	}
+	return own
+}
+
+// wanted lists the keys that steering needs now. A deleted service is steered
+// until its last connection is gone, unless it was the last of all.
+func (d *Director) wanted() (services, replies map[key]bool) {
+	services, replies = map[key]bool{}, map[key]bool{}
+	if d.set.Len() == 0 {
+		return services, replies
+	}
+	everywhere := func(k service.Key) {
+		for link := range d.links.list {
+			services[key{link, uint8(k.Protocol), k.Address}] = true
+		}
+	}
+	for _, s := range d.set.Services() {
+		everywhere(s.Key)
+	}
+	for _, s := range d.roster.Servers() {
+		k := s.Service().Key
+		everywhere(k)
+		for link := range d.links.list {
+			if s.Links()>>link&1 != 0 {
+				replies[key{link, uint8(k.Protocol), s.Address.Address}] = true
+			}
+		}
+	}
+	return services, replies
+}
+
+// widen adds the keys of answers that steering lacks.
+func (d *Director) widen() error {
+	if !d.running {
+		return nil
+	}
+	_, replies := d.wanted()
+	return errors.Join(d.keys.setOwn(d.ownAddresses()), d.keys.widen(nil, replies))
+}
+
+// steer makes the keys of steering those that are wanted. Before Run there
+// are none.
+func (d *Director) steer() error {
+	if !d.running {
+		return nil
+	}
+	services, replies := d.wanted()
+	return errors.Join(d.keys.setOwn(d.ownAddresses()), d.keys.widen(services, replies), d.keys.narrow(services, replies))
+}
+
+// afterwards does what no failure undoes: timeouts, zeroed counters,
+// addresses, and words to the operator.
+func (d *Director) afterwards(edits []service.Edit) {
+	for _, e := range edits {
+		switch e.Op {
+		case service.SetTimeouts:
+			d.setTimeouts(d.set.Timeouts())
+		case service.Zero:
+			d.meters.zero(e.Service.Key, d.roster.Servers(), d.serverStats())
+		case service.AddServer, service.EditServer:
+			d.warnUnreachable(e.Server.Address.Addr())
+		}
+	}
+	if d.running {
+		if err := d.vips.follow(d.set); err != nil {
+			d.log.Warn("cannot change the addresses of services", "error", err)
+		}
+	}
+}
+
+func (d *Director) setTimeouts(t service.Timeouts) {
+	ticks := func(x time.Duration) conntrack.Tick { return conntrack.Tick(x / (100 * time.Millisecond)) }
+	all := conntrack.DefaultTimeouts()
+	all[conntrack.Established], all[conntrack.FinWait], all[conntrack.UDP] = ticks(t.TCP), ticks(t.TCPFin), ticks(t.UDP)
+	d.worker.Do(func() { d.table.SetTimeouts(all) })
+}
+
+func (d *Director) warnUnreachable(server netip.Addr) {
+	if (&routes{d.mirror, d.links}).linksTo(server) == 0 {
+		d.log.Warn("no route to the server leads over a NIC of the director", "server", server)
+	}
+}
+
+// routesChanged asks every connection's routes again: the new links' keys
+// come before the old ones go.
+func (d *Director) routesChanged() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	d.roster.RoutesChanged()
+	if err := errors.Join(d.publish(), d.steer()); err != nil {
+		d.log.Error("cannot follow a change of routes", "error", err)
+	}
+	r := &routes{d.mirror, d.links}
+	for _, s := range d.roster.Servers() {
+		if to := r.linksTo(s.Address.Address.Addr()); to != 0 {
+			s.SetLinks(to)
+		}
+	}
+	if err := d.steer(); err != nil {
+		d.log.Error("cannot follow a change of routes", "error", err)
+	}
+}
+
+// addressesChanged follows the director's own addresses.
+func (d *Director) addressesChanged() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	if err := errors.Join(d.publish(), d.steer()); err != nil {
+		d.log.Error("cannot follow a change of addresses", "error", err)
+	}
+}
+
+// linksChanged follows MAC addresses and MTUs.
+func (d *Director) linksChanged() {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return
+	}
+	for i := range d.links.nics {
+		n := &d.links.nics[i]
+		if l, err := d.mirror.Link(n.ifindex); err == nil {
+			n.macs = l.MACs
+			if err := d.steering.SetMACs(n.ifindex, l.MACs); err != nil {
+				d.log.Error("cannot follow a change of MAC addresses", "nic", n.name, "error", err)
+			}
+		}
+	}
+	if err := d.publish(); err != nil {
+		d.log.Error("cannot follow a change of links", "error", err)
+	}
+}

@@ -1,0 +1,318 @@
+package lvx
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"math/rand/v2"
+	"sync"
+	"sync/atomic"
+
+	"github.com/lvx-lb/lvx/bpf"
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/dataplane"
+	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/route"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// What New may refuse with; the error says which NIC and what to do.
+var (
+	ErrNIC     = errors.New("NIC cannot be used")
+	ErrMode    = errors.New("mode is not available")
+	ErrRunning = errors.New("director runs already")
+	ErrClosed  = errors.New("director is closed")
+)
+
+// Config says what a Director works with. Only NICs is needed.
+type Config struct {
+	// NICs are the links that packets come and go by: names of NICs, or of
+	// VLAN devices on them. Services are answered on all of them.
+	NICs []string
+	// Public names the links that VIPs are added to; none means all.
+	Public []string
+	// AddVIPs adds the VIPs that no NIC has, and removes them at Close.
+	AddVIPs bool
+	// Conns is the capacity of the connection table, 1,048,576 by default.
+	Conns int
+	// Mode forces "zerocopy", "native" or "generic"; "" or "auto" takes the
+	// best that all NICs have.
+	Mode string
+	// Name is the director's own: of the veth that it may create (default
+	// lvx0) and of its state file. Two directors need two.
+	Name string
+	// StateDir is where settings changed on the machine are noted before the
+	// change; "" notes nothing.
+	StateDir string
+	// Rings is the size of the rings of a queue, 2,048 by default.
+	Rings int
+	// Log takes what an operator should know; default slog.Default().
+	Log *slog.Logger
+	// Ready is called once, when Run forwards.
+	Ready func()
+}
+
+func (c Config) withDefaults() Config {
+	if c.Conns == 0 {
+		c.Conns = 1 << 20
+	}
+	if c.Name == "" {
+		c.Name = "lvx0"
+	}
+	if c.Log == nil {
+		c.Log = slog.Default()
+	}
+	if c.Rings == 0 {
+		c.Rings = 2048
+	}
+	if len(c.Public) == 0 {
+		c.Public = c.NICs
+	}
+	return c
+}
+
+// Director balances connections. Its methods may be called by several
+// goroutines.
+type Director struct {
+	cfg       Config
+	log       *slog.Logger
+	mirror    *route.Mirror
+	links     *links
+	steering  *bpf.Steering
+	keys      *keys
+	rings     *rings
+	table     *conntrack.Table
+	hops      *dataplane.Hops
+	worker    *dataplane.Worker
+	upward    *upward
+	tees      []*nic.Tee
+	capturing atomic.Bool
+	settings  *settings
+	vips      *vips
+	events    chan func() // changes of routes and links, in order
+
+	mu      sync.Mutex // guards what follows: one change at a time
+	set     *service.Set
+	roster  *dataplane.Roster
+	meters  *meters
+	silence silence
+	running bool
+	closed  bool
+}
+
+// New opens everything that a Director needs: sockets on every queue, the
+// steering program (attached, but steering nothing), the connection table. On
+// an error nothing is left behind.
+func New(cfg Config) (*Director, error) {
+	cfg = cfg.withDefaults()
+	d := &Director{
+		cfg: cfg, log: cfg.Log, set: &service.Set{}, hops: dataplane.NewHops(),
+		meters: newMeters(), events: make(chan func(), 1024),
+	}
+	for _, step := range []struct {
+		what string
+		do   func() error
+	}{
+		{"read network", d.openMirror},
+		{"find NICs", d.openLinks},
+		{"load steering", d.openSteering},
+		{"open sockets", d.openRings},
+		{"make connection table", d.openWorker},
+	} {
+		if err := step.do(); err != nil {
+			d.release()
+			return nil, fmt.Errorf("%s: %w", step.what, err)
+		}
+	}
+	return d, nil
+}
+
+func (d *Director) openMirror() (err error) {
+	later := func(f func()) {
+		select {
+		case d.events <- f:
+		default:
+			d.log.Warn("too many changes of the network at once; reading it again later")
+		}
+	}
+	d.mirror, err = route.Open(context.Background(), route.Config{
+		Log:         d.log,
+		OnNeighbour: d.neighbourChanged,
+		OnLink:      func(route.Link) { later(d.linksChanged) },
+		OnAddress:   func(route.Address) { later(d.addressesChanged) },
+		OnRoutes:    func(uint32) { later(d.routesChanged) },
+	})
+	return err
+}
+
+func (d *Director) openLinks() (err error) {
+	if d.links, err = findLinks(d.mirror, d.cfg.NICs); err != nil {
+		return err
+	}
+	d.roster, err = dataplane.NewRoster(d.links.forWorker(d.mirror))
+	return err
+}
+
+func (d *Director) openSteering() (err error) {
+	if d.steering, err = bpf.Load(bpf.Config{NICs: len(d.links.nics), Queues: maxQueues}); err != nil {
+		return explainKernel(err)
+	}
+	d.keys = newKeys(d.steering, d.links)
+	for _, n := range d.links.nics {
+		if err := d.steering.AddNIC(n.ifindex, n.macs...); err != nil {
+			return err
+		}
+	}
+	d.settings, err = openSettings(d.cfg, d.log)
+	return err
+}
+
+func (d *Director) openWorker() error {
+	memory, _, err := d.steering.NewTable("lvx_conns", conntrack.Bytes(d.cfg.Conns))
+	if err != nil {
+		return err
+	}
+	seed := rand.Uint64()
+	d.table, err = conntrack.New(conntrack.Config{
+		Capacity: d.cfg.Conns, Memory: memory, Seed: seed, Timeouts: conntrack.DefaultTimeouts(),
+	})
+	if err != nil {
+		return err
+	}
+	if d.upward, err = openUpward(d.links, d.rings.generic(), d.cfg.Name, d.log); err != nil {
+		return err
+	}
+	queues := make([]dataplane.Queues, len(d.links.nics))
+	for i := range d.links.nics {
+		for _, s := range d.rings.sockets[i] {
+			tee := nic.NewTee(s, &d.rings.umem.Pool, i)
+			d.tees = append(d.tees, tee)
+			queues[i] = append(queues[i], tee)
+		}
+	}
+	d.worker, err = dataplane.NewWorker(dataplane.Setup{
+		Pool: &d.rings.umem.Pool, Chunks: d.rings.free, NICs: queues, Fill: d.cfg.Rings, Filled: d.cfg.Rings,
+		Table: d.table, Hops: d.hops, Routes: &routes{d.mirror, d.links}, Upward: d.upward, Seed: seed,
+	})
+	if err != nil {
+		return err
+	}
+	d.vips = newVIPs(d.mirror, d.cfg, d.links, d.log)
+	return d.publish()
+}
+
+// Run forwards until ctx ends: it steers, adds the VIPs and works. At its end
+// nothing is steered any more and what was changed on the machine is as it
+// was.
+func (d *Director) Run(ctx context.Context) error {
+	d.mu.Lock()
+	if d.closed || d.running {
+		d.mu.Unlock()
+		if d.closed {
+			return ErrClosed
+		}
+		return ErrRunning
+	}
+	d.running = true
+	d.mu.Unlock()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+
+	var group sync.WaitGroup
+	working, rest := context.WithCancel(context.WithoutCancel(ctx))
+	failed := make(chan error, 1)
+	group.Go(func() { failed <- d.worker.Run(working, nil) })
+	group.Go(func() { d.upward.run(working) })
+	group.Go(func() { d.keepHops(working) })
+	err := d.start()
+	if err == nil {
+		group.Go(func() { d.keepHouse(ctx) })
+		if d.cfg.Ready != nil {
+			d.cfg.Ready()
+		}
+		select {
+		case <-ctx.Done():
+		case err = <-failed:
+		}
+	}
+	err = errors.Join(err, d.finish())
+	stop()
+	rest()
+	group.Wait()
+	d.mu.Lock()
+	d.running = false
+	d.mu.Unlock()
+	return err
+}
+
+// start lets packets in: first what they need, then the keys that bring them,
+// then the addresses that make clients send them.
+func (d *Director) start() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if err := d.settings.change(d.mirror, d.links); err != nil {
+		return err
+	}
+	for _, n := range d.links.nics {
+		if err := d.steering.Attach(n.ifindex, d.rings.generic()); err != nil {
+			return err
+		}
+	}
+	if err := d.steer(); err != nil {
+		return err
+	}
+	return d.vips.follow(d.set)
+}
+
+// finish is start the other way round; frames on their way are sent.
+func (d *Director) finish() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	errs := []error{d.vips.remove()}
+	for _, n := range d.links.nics {
+		errs = append(errs, d.steering.Detach(n.ifindex))
+	}
+	d.drain()
+	return errors.Join(append(errs, d.settings.restore(d.mirror))...)
+}
+
+// Close gives everything back. Run must have ended.
+func (d *Director) Close() error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil
+	}
+	if d.running {
+		return ErrRunning
+	}
+	d.closed = true
+	return d.release()
+}
+
+// release closes what New has opened, however far it came.
+func (d *Director) release() error {
+	var errs []error
+	if d.steering != nil {
+		for _, n := range d.links.nics {
+			errs = append(errs, d.steering.Detach(n.ifindex))
+		}
+	}
+	if d.upward != nil {
+		errs = append(errs, d.upward.close())
+	}
+	if d.rings != nil {
+		errs = append(errs, d.rings.close())
+	}
+	if d.table != nil {
+		errs = append(errs, d.table.Close())
+	}
+	if d.steering != nil {
+		errs = append(errs, d.steering.Close())
+	}
+	if d.mirror != nil {
+		errs = append(errs, d.mirror.Close())
+	}
+	return errors.Join(errs...)
+}

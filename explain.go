@@ -1,0 +1,19 @@
+package lvx
+
+import (
+	"errors"
+	"fmt"
+
+	"golang.org/x/sys/unix"
+)
+
+// explainKernel says in words what a kernel's refusal usually means.
+func explainKernel(err error) error {
+	switch {
+	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%w; lvx needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF", err)
+	case errors.Is(err, unix.EAFNOSUPPORT):
+		return fmt.Errorf("%w; this kernel has no AF_XDP (CONFIG_XDP_SOCKETS, Linux 5.18 or newer)", err)
+	}
+	return err
+}

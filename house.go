@@ -1,0 +1,70 @@
+package lvx
+
+import (
+	"context"
+	"time"
+)
+
+// keepHouse does what has to be done now and then, and follows the network.
+func (d *Director) keepHouse(ctx context.Context) {
+	second := time.NewTicker(time.Second)
+	defer second.Stop()
+	for n := 1; ; n++ {
+		select {
+		case <-ctx.Done():
+			return
+		case f := <-d.events:
+			for f != nil {
+				f()
+				f = d.nextEvent()
+			}
+		case <-second.C:
+			d.everySecond(n)
+		}
+	}
+}
+
+func (d *Director) nextEvent() func() {
+	select {
+	case f := <-d.events:
+		return f
+	default:
+		return nil
+	}
+}
+
+func (d *Director) everySecond(n int) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	d.measure()
+	d.collect()
+	d.noteSilence()
+	if n%60 == 0 {
+		if err := d.sweepHops(); err != nil {
+			d.log.Error("cannot give up unused hops", "error", err)
+		}
+	}
+}
+
+// collect forgets deleted servers whose last connection is gone, and what
+// steering knows of them.
+func (d *Director) collect() {
+	gone := d.roster.Collect()
+	if len(gone) == 0 {
+		return
+	}
+	d.worker.Do(func() {
+		for _, s := range gone {
+			d.meters.retire(s.Service().Key, &d.worker.Stats()[s.Slot])
+		}
+	})
+	for _, s := range gone {
+		d.meters.forget(s)
+	}
+	if err := d.publish(); err != nil {
+		d.log.Error("cannot forget a server", "error", err)
+	}
+	if err := d.steer(); err != nil {
+		d.log.Error("cannot stop steering for a server", "error", err)
+	}
+}

@@ -1,0 +1,108 @@
+package lvx
+
+import (
+	"maps"
+	"time"
+
+	"github.com/lvx-lb/lvx/dataplane"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// serverStats copies the worker's counters.
+func (d *Director) serverStats() []dataplane.Stat {
+	var copied []dataplane.Stat
+	stats := make([]dataplane.Stat, 0, d.roster.Slots())
+	d.worker.Do(func() { copied = append(stats, d.worker.Stats()...) })
+	return copied
+}
+
+// meters are the counters and rates of services and servers.
+type meters struct {
+	servers  map[uint32]*service.Estimator // by slot
+	services map[service.Key]*service.Estimator
+	retired  map[service.Key]service.Stats // of servers that are gone
+	ticks    int
+}
+
+func newMeters() *meters {
+	return &meters{map[uint32]*service.Estimator{}, map[service.Key]*service.Estimator{}, map[service.Key]service.Stats{}, 0}
+}
+
+// measure moves the estimators on; IPVS does so every two seconds.
+func (d *Director) measure() {
+	if d.meters.ticks++; d.meters.ticks%int(service.EstimatorStep/time.Second) != 0 {
+		return
+	}
+	d.meters.step(d.roster.Servers(), d.serverStats())
+}
+
+func (m *meters) step(servers []*dataplane.Server, stats []dataplane.Stat) {
+	for _, s := range servers {
+		estimatorOf(m.servers, s.Slot).Step(statOf(stats, s))
+	}
+	for k, s := range m.totals(servers, stats) {
+		estimatorOf(m.services, k).Step(s)
+	}
+}
+
+// totals adds up what the servers of each service have counted.
+func (m *meters) totals(servers []*dataplane.Server, stats []dataplane.Stat) map[service.Key]service.Stats {
+	sums := maps.Clone(m.retired)
+	for _, s := range servers {
+		k := s.Service().Key
+		sums[k] = plus(sums[k], statOf(stats, s))
+	}
+	return sums
+}
+
+func statOf(stats []dataplane.Stat, s *dataplane.Server) service.Stats {
+	if int(s.Slot) >= len(stats) {
+		return service.Stats{}
+	}
+	return statsOf(&stats[s.Slot])
+}
+
+func estimatorOf[K comparable](m map[K]*service.Estimator, k K) *service.Estimator {
+	e := m[k]
+	if e == nil {
+		e = &service.Estimator{}
+		m[k] = e
+	}
+	return e
+}
+
+func statsOf(s *dataplane.Stat) service.Stats {
+	return service.Stats{Conns: s.Conns, InPkts: s.InPkts, OutPkts: s.OutPkts, InBytes: s.InBytes, OutBytes: s.OutBytes}
+}
+
+func plus(a, b service.Stats) service.Stats {
+	a.Conns += b.Conns
+	a.InPkts += b.InPkts
+	a.OutPkts += b.OutPkts
+	a.InBytes += b.InBytes
+	a.OutBytes += b.OutBytes
+	return a
+}
+
+// retire adds the counters of a server that is gone to those that its service
+// keeps, and clears them for the next server in the slot.
+func (m *meters) retire(k service.Key, s *dataplane.Stat) {
+	m.retired[k] = plus(m.retired[k], statsOf(s))
+	*s = dataplane.Stat{}
+}
+
+func (m *meters) forget(s *dataplane.Server) { delete(m.servers, s.Slot) }
+
+// zero begins counting anew, for one service or, with the zero Key, for all.
+func (m *meters) zero(k service.Key, servers []*dataplane.Server, stats []dataplane.Stat) {
+	for key, now := range m.totals(servers, stats) {
+		if k == (service.Key{}) || k == key {
+			estimatorOf(m.services, key).ZeroAt(now)
+		}
+	}
+	for _, s := range servers {
+		if k == (service.Key{}) || k == s.Service().Key {
+			estimatorOf(m.servers, s.Slot).ZeroAt(statOf(stats, s))
+		}
+	}
+}

@@ -1,0 +1,200 @@
+package lvx
+
+import (
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/nic/xsk"
+)
+
+const (
+	chunkBytes   = 4096 // zero copy on igb loses frames above 1,024 bytes with 2,048
+	maxQueues    = 64
+	driverChunks = 512 // a queue: what a driver may hold beside its rings
+	workerChunks = 256
+)
+
+// rings are the sockets of a director over its UMEM, by NIC and queue.
+type rings struct {
+	mode    xsk.Mode
+	umem    *xsk.UMEM
+	sockets [][]*xsk.Socket
+	free    []uint64 // chunks that no ring has
+}
+
+func (r *rings) generic() bool { return r.mode == xsk.Generic }
+
+// openRings finds the best mode that every queue of every NIC has, and binds
+// them all in it: the second NIC of a shared UMEM cannot fall back alone.
+func (d *Director) openRings() error {
+	queues := make([]int, len(d.links.nics))
+	for i, n := range d.links.nics {
+		count, err := xsk.Queues(n.name)
+		if err != nil {
+			return err
+		}
+		if count > maxQueues {
+			return fmt.Errorf("%w: %s has %d queues, at most %d; run: ethtool -L %s combined %d",
+				ErrNIC, n.name, count, maxQueues, n.name, maxQueues)
+		}
+		queues[i] = count
+	}
+	modes, err := modesFor(d.cfg.Mode)
+	if err != nil {
+		return err
+	}
+	var refused []error
+	for _, mode := range modes {
+		if err = d.tryMode(mode, queues); err == nil {
+			return nil
+		}
+		if errors.Is(err, bpfForeign) {
+			return err
+		}
+		refused = append(refused, fmt.Errorf("%v: %w", mode, err))
+	}
+	return explainKernel(fmt.Errorf("%w: %w", ErrMode, errors.Join(refused...)))
+}
+
+func modesFor(name string) ([]xsk.Mode, error) {
+	all := []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic}
+	if name == "" || name == "auto" {
+		return all, nil
+	}
+	for _, m := range all {
+		if m.String() == name {
+			return []xsk.Mode{m}, nil
+		}
+	}
+	return nil, fmt.Errorf("%w: no mode %q; there are auto, zerocopy, native, generic", ErrMode, name)
+}
+
+// tryMode attaches and binds everything in one mode, or leaves nothing.
+// Attached, steering passes all frames until it has keys.
+func (d *Director) tryMode(mode xsk.Mode, queues []int) (err error) {
+	defer func() {
+		if err != nil {
+			for _, n := range d.links.nics {
+				err = errors.Join(err, d.steering.Detach(n.ifindex))
+			}
+		}
+	}()
+	for _, n := range d.links.nics {
+		if err := d.steering.Attach(n.ifindex, mode == xsk.Generic); err != nil {
+			return err
+		}
+	}
+	d.awaitCarrier()
+	for i, n := range d.links.nics {
+		for q := range queues[i] {
+			if err := xsk.Probe(n.ifindex, q, mode); err != nil {
+				return err
+			}
+		}
+	}
+	r, err := bindAll(mode, d.links, queues, d.cfg.Rings)
+	if err != nil {
+		return err
+	}
+	for i, n := range d.links.nics {
+		for q, s := range r.sockets[i] {
+			if err := d.steering.SetSocket(n.ifindex, q, s.FD()); err != nil {
+				return errors.Join(err, r.close())
+			}
+		}
+	}
+	d.rings = r
+	return nil
+}
+
+// bindAll opens a UMEM large enough that no full transmit ring can starve a
+// fill ring, and a socket on every queue.
+func bindAll(mode xsk.Mode, l *links, queues []int, size int) (*rings, error) {
+	total := workerChunks
+	for _, n := range queues {
+		total += n * (3*size + driverChunks)
+	}
+	total += total / 8 // what waits for hops or for the rest of a datagram
+	umem, err := xsk.NewPool(total, chunkBytes, -1)
+	if err != nil {
+		return nil, err
+	}
+	r := &rings{mode: mode, umem: umem, sockets: make([][]*xsk.Socket, len(queues)), free: umem.Chunks()}
+	var first *xsk.Socket
+	for i, n := range l.nics {
+		for q := range queues[i] {
+			give := r.free[len(r.free)-size:]
+			s, err := xsk.Open(umem, xsk.Config{
+				Ifindex: n.ifindex, Queue: q, Mode: mode, Shared: first, Fill: give,
+				RxSize: uint32(size), TxSize: uint32(size), FillSize: uint32(size), CompletionSize: uint32(size),
+			})
+			if err != nil {
+				return nil, errors.Join(err, r.close())
+			}
+			r.free = r.free[:len(r.free)-size]
+			r.sockets[i] = append(r.sockets[i], s)
+			if first == nil {
+				first = s
+			}
+		}
+	}
+	return r, nil
+}
+
+func (r *rings) close() error {
+	var errs []error
+	for _, queues := range r.sockets {
+		for _, s := range queues {
+			errs = append(errs, s.Close())
+		}
+	}
+	return errors.Join(append(errs, r.umem.Close())...)
+}
+
+// stats returns the losses of every queue that its worker never saw.
+func (r *rings) stats(each func(n, q int, s nic.Stats)) {
+	for n := range r.sockets {
+		for q, s := range r.sockets[n] {
+			each(n, q, s.Stats())
+		}
+	}
+}
+
+// awaitCarrier waits for links that attaching has reset (igb: 3-4 s).
+func (d *Director) awaitCarrier() {
+	const patience, step = 10 * time.Second, 10 * time.Millisecond
+	for waited := time.Duration(0); waited < patience; waited += step {
+		down := false
+		for _, n := range d.links.nics {
+			l, err := d.mirror.Link(n.ifindex)
+			down = down || err == nil && l.Up && !l.Carrier && n.carrier
+		}
+		if !down {
+			return
+		}
+		time.Sleep(step)
+	}
+	d.log.Warn("a link has not come back after XDP was attached; going on without it")
+}
+
+// drain waits until everything queued has been sent, but not for ever: a peer
+// may never take it.
+func (d *Director) drain() {
+	const patience, step = time.Second, 5 * time.Millisecond
+	for waited := time.Duration(0); waited < patience; waited += step {
+		left := 0
+		d.worker.Do(func() {
+			for _, queues := range d.rings.sockets {
+				for _, s := range queues {
+					left += s.Unsent()
+				}
+			}
+		})
+		if left == 0 {
+			return
+		}
+		time.Sleep(step)
+	}
+}

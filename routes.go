@@ -1,0 +1,132 @@
+package lvx
+
+import (
+	"context"
+	"errors"
+	"net/netip"
+	"time"
+
+	"github.com/lvx-lb/lvx/dataplane"
+	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/route"
+)
+
+// routes answers the worker out of the mirror. A route that leads out of a
+// NIC that is not the director's is none.
+type routes struct {
+	mirror *route.Mirror
+	links  *links
+}
+
+// Next implements dataplane.Routes.
+func (r *routes) Next(dst, src packet.Addr, in dataplane.LinkID, hash uint32) (dataplane.Next, bool) {
+	n := r.mirror.Lookup(dst.Netip(), src.Netip(), r.links.list[in].ifindex, hash)
+	if n.Kind != route.Unicast {
+		return dataplane.Next{}, false
+	}
+	id, ok := r.links.byIfindex(n.Ifindex)
+	if !ok {
+		return dataplane.Next{}, false
+	}
+	via := dst
+	if n.Gateway.IsValid() {
+		via = packet.AddrFrom(n.Gateway)
+	}
+	return dataplane.Next{Link: id, Via: via, MTU: n.MTU}, true
+}
+
+// linksTo returns the set of links that frames to a server may take, and so
+// its answers come from: with several gateways, every one that some client's
+// hash chooses.
+func (r *routes) linksTo(server netip.Addr) uint64 {
+	var set uint64
+	for share := range uint32(64) {
+		if n := r.mirror.Lookup(server, netip.Addr{}, 0, share<<26); n.Kind == route.Unicast {
+			if id, ok := r.links.byIfindex(n.Ifindex); ok {
+				set |= 1 << id
+			}
+		}
+	}
+	return set
+}
+
+// neighbourChanged tells the hops. It is called by the mirror's goroutine.
+func (d *Director) neighbourChanged(n route.Neighbour) {
+	id, ok := d.links.byIfindex(n.Ifindex)
+	if !ok {
+		return
+	}
+	switch n.State {
+	case route.Usable:
+		d.hops.Set(id, packet.AddrFrom(n.IP), dataplane.HopUsable, n.MAC)
+	case route.Failed:
+		d.hops.Set(id, packet.AddrFrom(n.IP), dataplane.HopFailed, dataplane.MAC{})
+	default:
+		return
+	}
+	if d.worker != nil {
+		d.worker.Wake()
+	}
+}
+
+// keepHops resolves the hops that workers ask for.
+func (d *Director) keepHops(ctx context.Context) {
+	// A refused question is asked again.
+	again := time.NewTicker(100 * time.Millisecond)
+	defer again.Stop()
+	refused := false
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-d.hops.Wanted():
+		case <-again.C:
+			if !refused {
+				continue
+			}
+		}
+		refused = false
+		d.hops.Each(func(link dataplane.LinkID, addr packet.Addr, state dataplane.HopState, _ uint32) {
+			if state == dataplane.HopWanted && !refused {
+				refused = errors.Is(d.resolve(link, addr.Netip()), route.ErrBusy)
+			}
+		})
+	}
+}
+
+// resolve asks for a neighbour, or takes what the kernel knows already.
+func (d *Director) resolve(link dataplane.LinkID, ip netip.Addr) error {
+	ifindex := d.links.list[link].ifindex
+	err := d.mirror.Resolve(ifindex, ip)
+	if n := d.mirror.Neighbour(ifindex, ip); n.State == route.Usable {
+		d.neighbourChanged(n)
+		return nil
+	}
+	return err
+}
+
+// unusedTicks is after how long a hop that nothing was sent to is given up:
+// five minutes.
+const unusedTicks = 5 * 60 * 10
+
+// sweepHops gives up hops that nothing was sent to for long. No connection
+// names them any more once the worker has seen the routes change.
+func (d *Director) sweepHops() error {
+	now := uint32(dataplane.Monotonic()() / (dataplane.Second / 10))
+	unused := func(used uint32) bool { return now-used > unusedTicks }
+	any := false
+	d.hops.Each(func(_ dataplane.LinkID, _ packet.Addr, _ dataplane.HopState, used uint32) { any = any || unused(used) })
+	if !any {
+		return nil
+	}
+	d.roster.RoutesChanged()
+	if err := d.publish(); err != nil {
+		return err
+	}
+	d.worker.Do(func() {
+		for _, h := range d.hops.Sweep(unused) {
+			d.mirror.Release(d.links.list[h.Link].ifindex, h.Addr.Netip())
+		}
+	})
+	return nil
+}

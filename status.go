@@ -1,0 +1,139 @@
+package lvx
+
+import (
+	"context"
+	"net/netip"
+	"time"
+
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/dataplane"
+	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// Status lists the services in the order of their creation, each with its
+// servers, newest first, and what they are doing.
+func (d *Director) Status(context.Context) ([]service.Status, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, ErrClosed
+	}
+	stats := d.serverStats()
+	totals := d.meters.totals(d.roster.Servers(), stats)
+	list := make([]service.Status, 0, d.set.Len())
+	for _, v := range d.set.Services() {
+		s := service.Status{Service: v.Service, Stats: estimatorOf(d.meters.services, v.Key).StatsAt(totals[v.Key])}
+		for _, spec := range v.Servers {
+			row := service.ServerStatus{Server: spec}
+			if srv := d.roster.Find(v.Key, spec.Address); srv != nil {
+				row.Active, row.Inactive = srv.Counts()
+				row.Stats = estimatorOf(d.meters.servers, srv.Slot).StatsAt(statOf(stats, srv))
+			}
+			s.Servers = append(s.Servers, row)
+		}
+		list = append(list, s)
+	}
+	return list, nil
+}
+
+// Timeouts returns the three values that --set changes.
+func (d *Director) Timeouts(context.Context) (service.Timeouts, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.set.Timeouts(), nil
+}
+
+// connsAtOnce bounds how long the worker is kept from its packets.
+const connsAtOnce = 4096
+
+// Conns hands the connections to yield, part by part, until it fails. It is a
+// picture taken in pieces: connections come and go meanwhile.
+func (d *Director) Conns(ctx context.Context, yield func([]service.Conn) error) error {
+	servers := map[uint32]*dataplane.Server{}
+	d.mu.Lock()
+	for _, s := range d.roster.Servers() {
+		servers[s.Slot] = s
+	}
+	d.mu.Unlock()
+	part := make([]service.Conn, 0, connsAtOnce)
+	now := dataplane.Monotonic()
+	for at := conntrack.Index(0); at != conntrack.None; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		part = part[:0]
+		d.worker.Do(func() {
+			tick := conntrack.Tick(now() / (dataplane.Second / 10))
+			at = d.table.Walk(at, connsAtOnce, func(_ conntrack.Index, r *conntrack.Record) {
+				if s := servers[r.Server]; s != nil {
+					part = append(part, connOf(r, s, tick))
+				}
+			})
+		})
+		if len(part) == 0 {
+			continue
+		}
+		if err := yield(part); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func connOf(r *conntrack.Record, s *dataplane.Server, now conntrack.Tick) service.Conn {
+	return service.Conn{
+		Protocol: service.Protocol(r.Proto()), State: r.State.String(), Client: r.Client().Netip(),
+		Virtual: netip.AddrPortFrom(s.Service().Key.Address.Addr(), r.VPort),
+		Real:    netip.AddrPortFrom(s.Address.Address.Addr(), r.RPort),
+		Expires: time.Duration(r.Expires(now)) * 100 * time.Millisecond,
+	}
+}
+
+// Info tells how a director runs.
+type Info struct {
+	Mode     string // zerocopy, native or generic
+	Capacity int    // of the connection table
+	Conns    int    // connections now
+	// Counters by name: frames, unless the name says otherwise. Those that
+	// begin with "drop." are drops by reason, with "steer." of the eBPF
+	// program, with "nic." losses at the queues that lvx never saw.
+	Counters map[string]uint64
+}
+
+// Info reads mode, balance of frames and counters.
+func (d *Director) Info(context.Context) (Info, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return Info{}, ErrClosed
+	}
+	info := Info{Mode: d.rings.mode.String(), Capacity: d.table.Capacity(), Counters: map[string]uint64{}}
+	d.worker.Do(func() {
+		info.Conns = d.table.Len()
+		d.worker.Counters.Each(d.worker.Held(), func(name string, n uint64) { info.Counters[name] = n })
+		d.rings.stats(func(_, _ int, s nic.Stats) { addLosses(info.Counters, &s) })
+	})
+	d.upward.count(info.Counters)
+	c, err := d.steering.Counters()
+	if err != nil {
+		return Info{}, err
+	}
+	for name, n := range map[string]uint64{
+		"steer.service": c.Services, "steer.reply": c.Replies, "steer.icmp-error": c.Errors,
+		"steer.fragment": c.Fragments, "steer.no-socket": c.NoSocket, "steer.too-large": c.TooLarge,
+	} {
+		info.Counters[name] = n
+	}
+	return info, nil
+}
+
+func addLosses(to map[string]uint64, s *nic.Stats) {
+	for name, n := range map[string]uint64{
+		"nic.rx-dropped": s.RxDropped, "nic.rx-ring-full": s.RxRingFull, "nic.rx-invalid": s.RxInvalid,
+		"nic.tx-invalid": s.TxInvalid, "nic.fill-empty": s.FillEmpty, "nic.tx-dropped": s.TxDropped,
+		"nic.kick-retry": s.KickRetry, "nic.kick-down": s.KickDown, "nic.kick-failed": s.KickFailed,
+	} {
+		to[name] += n
+	}
+}

@@ -1,0 +1,95 @@
+package lvx
+
+import (
+	"errors"
+	"log/slog"
+	"net/netip"
+
+	"github.com/lvx-lb/lvx/route"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// vips sees to it that the addresses of services are the director's. They
+// belong to the administrator or keepalived; with Config.AddVIPs missing ones
+// are added, and only these are removed again.
+type vips struct {
+	mirror *route.Mirror
+	log    *slog.Logger
+	add    bool
+	public []int // ifindexes
+	added  map[netip.Addr]int
+	warned map[netip.Addr]bool
+}
+
+func newVIPs(m *route.Mirror, cfg Config, l *links, log *slog.Logger) *vips {
+	v := &vips{mirror: m, log: log, add: cfg.AddVIPs, added: map[netip.Addr]int{}, warned: map[netip.Addr]bool{}}
+	for _, name := range cfg.Public {
+		for _, f := range l.list {
+			if f.name == name {
+				v.public = append(v.public, f.ifindex)
+			}
+		}
+	}
+	return v
+}
+
+// follow adds and removes addresses as the services of set need them.
+func (v *vips) follow(set *service.Set) error {
+	needed := map[netip.Addr]bool{}
+	var errs []error
+	for _, s := range set.Services() {
+		vip := s.Key.Address.Addr()
+		if needed[vip] {
+			continue
+		}
+		needed[vip] = true
+		errs = append(errs, v.need(vip))
+	}
+	for vip, ifindex := range v.added {
+		if !needed[vip] {
+			errs = append(errs, v.drop(vip, ifindex))
+		}
+	}
+	for vip := range v.warned {
+		if !needed[vip] {
+			delete(v.warned, vip)
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (v *vips) need(vip netip.Addr) error {
+	if v.mirror.IsOwn(vip) || v.added[vip] != 0 {
+		return nil
+	}
+	if !v.add || len(v.public) == 0 {
+		if !v.warned[vip] {
+			v.warned[vip] = true
+			v.log.Warn("no NIC has the address of the service; clients will not find it until somebody adds it (or use --add-vips)", "vip", vip)
+		}
+		return nil
+	}
+	ifindex := v.public[0]
+	if err := v.mirror.AddAddress(ifindex, vip); err != nil {
+		if errors.Is(err, route.ErrExists) {
+			return nil
+		}
+		return err
+	}
+	v.added[vip] = ifindex
+	return v.mirror.Announce(ifindex, vip)
+}
+
+func (v *vips) drop(vip netip.Addr, ifindex int) error {
+	delete(v.added, vip)
+	return v.mirror.RemoveAddress(ifindex, vip)
+}
+
+// remove takes away what was added.
+func (v *vips) remove() error {
+	var errs []error
+	for vip, ifindex := range v.added {
+		errs = append(errs, v.drop(vip, ifindex))
+	}
+	return errors.Join(errs...)
+}
