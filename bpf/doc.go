@@ -14,5 +14,6 @@
 // index they have in the network namespace of the calling thread.
 package bpf
 
-// The flags make the same bytes of the same source in any folder.
+// bpf2go makes the same bytes of the same source in any folder, but only clang
+// 14 makes these.
 //go:generate go tool bpf2go -tags linux -target bpfel -type reason -type door -type endpoint -type addr -no-global-types steer steer.c -- -mcpu=v3 -Wall -Wextra -Werror

@@ -32,6 +32,9 @@ type Config struct {
 	MACs       int // MAC addresses of all NICs, 1,024
 	FrameBytes int // longest frame that a chunk has room for, 4,096 - 256
 
+	// FDs are taken over, if there are any, instead of loading anew. The
+	// limits must be those of the Steering that they come from.
+	FDs FDs
 }
 
 func (c Config) withDefaults() Config {
@@ -75,6 +78,12 @@ func Load(c Config) (*Steering, error) {
 	spec, err := specFor(c)
 	if err != nil {
 		return nil, fmt.Errorf("read steering object: %w", err)
+	}
+	if c.FDs.Program != 0 {
+		if err := s.takeOver(c.FDs, spec); err != nil {
+			return nil, err
+		}
+		return s, nil
 	}
 	if err := spec.LoadAndAssign(&s.steerObjects, nil); err != nil {
 		return nil, fmt.Errorf("load steering: %w", err)
