@@ -40,7 +40,12 @@ func (l *Lab) Host(name string) (*Host, error) {
 	if h.links, err = netlink.NewHandleAt(h.ns); err != nil {
 		return nil, fmt.Errorf("add host %s: %w", name, err)
 	}
-	return h, h.Up("lo")
+	// Link-local addresses work at once, not after duplicate address detection.
+	err = h.Sysctl("net.ipv6.conf.default.accept_dad", "0")
+	if errors.Is(err, os.ErrNotExist) { // a kernel without IPv6
+		err = nil
+	}
+	return h, errors.Join(err, h.Up("lo"))
 }
 
 // Hosts adds several hosts.
