@@ -1,0 +1,128 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"io"
+	"os"
+	"runtime/debug"
+	"slices"
+	"strings"
+
+	"github.com/lvx-lb/lvx/admin"
+)
+
+func runAdm(ctx context.Context, args []string, std stdio) int {
+	return admin.Run(ctx, args, std.in, std.out, std.err, socketPath(), admin.Names{})
+}
+
+// asking parses the options of a command that only needs the socket.
+func asking(name string, args []string, std stdio, more func(*flag.FlagSet)) (socket string, code int, ok bool) {
+	f := flag.NewFlagSet("lvx "+name, flag.ContinueOnError)
+	f.SetOutput(std.err)
+	f.StringVar(&socket, "socket", socketPath(), "`PATH` of the director's socket")
+	if more != nil {
+		more(f)
+	}
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return "", exitOK, false
+		}
+		return "", exitUsage, false
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(std.err, "lvx %s: unexpected argument %q\n", name, f.Arg(0))
+		return "", exitUsage, false
+	}
+	return socket, exitOK, true
+}
+
+func runInfo(ctx context.Context, args []string, std stdio) int {
+	socket, code, ok := asking("info", args, std, nil)
+	if !ok {
+		return code
+	}
+	c, err := admin.Dial(ctx, socket)
+	if err != nil {
+		return fail(std, err)
+	}
+	info, err := c.Info(ctx)
+	if err != nil {
+		return fail(std, err)
+	}
+	printInfo(std.out, info)
+	return exitOK
+}
+
+// printInfo shows the frame balance as an equation and every counter that is
+// not zero.
+func printInfo(out io.Writer, info admin.Info) {
+	n := info.Counters
+	fmt.Fprintf(out, "lvx %s, AF_XDP mode %s, %d of %d connections\n", info.Version, info.Mode, info.Conns, info.TableSize)
+	left, right := n["received"]+n["originated"], n["transmitted"]+n["dropped"]+n["passed-up"]+n["held"]
+	sign := "="
+	if left != right {
+		sign = "!="
+	}
+	fmt.Fprintf(out, "frames: received %d + originated %d %s transmitted %d + dropped %d + passed up %d + held %d\n",
+		n["received"], n["originated"], sign, n["transmitted"], n["dropped"], n["passed-up"], n["held"])
+	var rest []string
+	for name, count := range n {
+		if count > 0 && !slices.Contains([]string{"received", "originated", "transmitted", "dropped", "passed-up", "held"}, name) {
+			rest = append(rest, fmt.Sprintf("  %-22s %d", name, count))
+		}
+	}
+	slices.Sort(rest)
+	if len(rest) > 0 {
+		fmt.Fprintln(out, strings.Join(rest, "\n"))
+	}
+}
+
+func runCapture(ctx context.Context, args []string, std stdio) int {
+	file := "-"
+	socket, code, ok := asking("capture", args, std, func(f *flag.FlagSet) {
+		f.StringVar(&file, "w", "-", "`FILE` to write to, - for standard output")
+	})
+	if !ok {
+		return code
+	}
+	c, err := admin.Dial(ctx, socket)
+	if err != nil {
+		return fail(std, err)
+	}
+	out := std.out
+	if file != "-" {
+		f, err := os.OpenFile(file, os.O_CREATE|os.O_TRUNC|os.O_WRONLY, 0o600)
+		if err != nil {
+			return fail(std, err)
+		}
+		defer f.Close()
+		out = f
+	}
+	if err := c.Capture(ctx, out); err != nil && ctx.Err() == nil {
+		return fail(std, err)
+	}
+	return exitOK
+}
+
+func runVersion(_ context.Context, _ []string, std stdio) int {
+	fmt.Fprintln(std.out, "lvx", version())
+	return exitOK
+}
+
+// version is that of the module, with the commit it was built from.
+func version() string {
+	info, ok := debug.ReadBuildInfo()
+	if !ok {
+		return "unknown"
+	}
+	v := info.Main.Version
+	for _, s := range info.Settings {
+		if s.Key == "vcs.revision" && (v == "" || v == "(devel)") {
+			v = "devel-" + s.Value[:min(12, len(s.Value))]
+		}
+	}
+	return v
+}

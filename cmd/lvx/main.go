@@ -1,0 +1,95 @@
+// Command lvx is the LVS-NAT director: it runs it, administers it and shows
+// it. Called ipvsadm, it is ipvsadm.
+package main
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"os/signal"
+	"path/filepath"
+	"syscall"
+
+	"github.com/lvx-lb/lvx/admin"
+)
+
+// stdio is the outside world of a command, so that tests can stand in for it.
+type stdio struct {
+	in       io.Reader
+	out, err io.Writer
+}
+
+type command struct {
+	name, use, does string
+	run             func(ctx context.Context, args []string, std stdio) int
+}
+
+// Exit codes. ipvsadm's own are those of package admin.
+const (
+	exitOK    = 0
+	exitError = 1
+	exitUsage = 2
+)
+
+var commands []command
+
+func init() {
+	commands = []command{
+		{"run", "--public NIC --private NIC | --nic NIC [--rules FILE]", "forward until interrupted", runRun},
+		{"adm", "ARGS...", "administer the running director; ARGS are those of ipvsadm", runAdm},
+		{"info", "", "show mode, frame balance and counters of the running director", runInfo},
+		{"capture", "[-w FILE|-]", "write the frames of both sides as pcap; tcpdump does not see them", runCapture},
+		{"replay", "--rules FILE IN.pcap OUT.pcap", "send a capture through the fast path, without privilege", runReplay},
+		{"demo", "[--keep] [--one-net]", "show a director with clients and servers on this machine", func(ctx context.Context, args []string, std stdio) int {
+			return runDemo(ctx, args, std.out, std.err)
+		}},
+		{"version", "", "print the version", runVersion},
+	}
+}
+
+func main() {
+	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
+	code := dispatch(ctx, os.Args, stdio{os.Stdin, os.Stdout, os.Stderr})
+	stop()
+	os.Exit(code)
+}
+
+func dispatch(ctx context.Context, args []string, std stdio) int {
+	if filepath.Base(args[0]) == "ipvsadm" {
+		return runAdm(ctx, args[1:], std)
+	}
+	if len(args) < 2 || args[1] == "-h" || args[1] == "--help" || args[1] == "help" {
+		usage(std.out)
+		return exitOK
+	}
+	for _, c := range commands {
+		if c.name == args[1] {
+			return c.run(ctx, args[2:], std)
+		}
+	}
+	fmt.Fprintf(std.err, "lvx: no command %q; `lvx help` lists them\n", args[1])
+	return exitUsage
+}
+
+func usage(out io.Writer) {
+	fmt.Fprintln(out, "lvx: an LVS-NAT director on AF_XDP")
+	fmt.Fprintln(out)
+	for _, c := range commands {
+		fmt.Fprintf(out, "  lvx %s %s\n        %s\n", c.name, c.use, c.does)
+	}
+	fmt.Fprintf(out, "\n`lvx COMMAND -h` tells the options. The director's socket is %s; --socket or LVX_SOCKET name another.\n", admin.DefaultSocket)
+}
+
+// socketPath is where the director listens unless --socket says so.
+func socketPath() string {
+	if path := os.Getenv("LVX_SOCKET"); path != "" {
+		return path
+	}
+	return admin.DefaultSocket
+}
+
+func fail(std stdio, err error) int {
+	fmt.Fprintln(std.err, "lvx:", err)
+	return exitError
+}

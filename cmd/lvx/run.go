@@ -1,0 +1,143 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"log/slog"
+	"os"
+	"path/filepath"
+	"runtime/debug"
+	"strings"
+
+	"github.com/lvx-lb/lvx"
+	"github.com/lvx-lb/lvx/admin"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// names is a flag that may be repeated.
+type names []string
+
+func (n *names) String() string     { return strings.Join(*n, ",") }
+func (n *names) Set(s string) error { *n = append(*n, s); return nil }
+
+type runOptions struct {
+	public, private, nics names
+	rules, socket, mode   string
+	name                  string
+	conns, rings          int
+	addVIPs, debug        bool
+}
+
+func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
+	f := flag.NewFlagSet("lvx run", flag.ContinueOnError)
+	f.SetOutput(std.err)
+	f.Var(&o.public, "public", "`NIC` on the clients' side; may be repeated")
+	f.Var(&o.private, "private", "`NIC` on the servers' side; may be repeated")
+	f.Var(&o.nics, "nic", "`NIC` for both sides, in a single network; may be repeated")
+	f.StringVar(&o.rules, "rules", "", "rules to start with, a `FILE` as ipvsadm -S writes it")
+	f.StringVar(&o.socket, "socket", socketPath(), "`PATH` of the socket for lvx adm")
+	f.StringVar(&o.mode, "mode", "auto", "auto, zerocopy, native or generic")
+	f.StringVar(&o.name, "name", "lvx0", "`NAME` of the director: of its veth and its state file")
+	f.IntVar(&o.conns, "conns", 1<<20, "capacity of the connection table")
+	f.IntVar(&o.rings, "rings", 2048, "size of a queue's rings, a power of two")
+	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, and remove them at exit")
+	f.BoolVar(&o.debug, "debug", false, "log more")
+	if err := f.Parse(args); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return o, exitOK, false
+		}
+		return o, exitUsage, false
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(std.err, "lvx run: unexpected argument %q\n", f.Arg(0))
+		return o, exitUsage, false
+	}
+	if len(o.public)+len(o.private)+len(o.nics) == 0 {
+		fmt.Fprintln(std.err, "lvx run: which NICs? give --public and --private, or --nic")
+		return o, exitUsage, false
+	}
+	return o, exitOK, true
+}
+
+func runRun(ctx context.Context, args []string, std stdio) int {
+	o, code, ok := parseRun(args, std)
+	if !ok {
+		return code
+	}
+	// The fast path does not allocate; the little that the rest does need not
+	// be collected often.
+	debug.SetGCPercent(400)
+	if err := forward(ctx, o, std); err != nil {
+		return fail(std, err)
+	}
+	return exitOK
+}
+
+// forward starts a director and its socket and forwards until ctx ends. The
+// socket comes first: its lock keeps a second director from starting.
+func forward(ctx context.Context, o runOptions, std stdio) error {
+	level := slog.LevelInfo
+	if o.debug {
+		level = slog.LevelDebug
+	}
+	log := slog.New(slog.NewTextHandler(std.err, &slog.HandlerOptions{Level: level}))
+	rules, err := readRules(o.rules)
+	if err != nil {
+		return err
+	}
+	server, err := admin.Listen(o.socket)
+	if err != nil {
+		return err
+	}
+	defer server.Close()
+	ctx, stop := context.WithCancel(ctx)
+	defer stop()
+	d, err := lvx.New(lvx.Config{
+		NICs: append(append(append(names{}, o.public...), o.private...), o.nics...), Public: append(append(names{}, o.public...), o.nics...),
+		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
+		Ready: func() { fmt.Fprintln(std.out, "ready") },
+	})
+	if err != nil {
+		return err
+	}
+	defer d.Close()
+	if err := d.Apply(ctx, rules); err != nil {
+		return fmt.Errorf("apply rules: %w", err)
+	}
+	info, err := d.Info(ctx)
+	if err != nil {
+		return err
+	}
+	log.Info("director starts", "version", version(), "mode", info.Mode, "connections", info.Capacity, "socket", o.socket)
+	served := make(chan error, 1)
+	go func() { served <- server.Serve(ctx, administered{d}) }()
+	err = d.Run(ctx)
+	stop()
+	if served := <-served; served != nil && !errors.Is(served, context.Canceled) {
+		err = errors.Join(err, served)
+	}
+	return err
+}
+
+func readRules(path string) ([]service.Edit, error) {
+	if path == "" {
+		return nil, nil
+	}
+	f, err := os.Open(path)
+	if err != nil {
+		return nil, fmt.Errorf("read rules: %w", err)
+	}
+	defer f.Close()
+	return admin.ReadRules(f)
+}
+
+// administered is a Director as package admin wants it.
+type administered struct{ *lvx.Director }
+
+// Info implements admin.Director.
+func (a administered) Info(ctx context.Context) (admin.Info, error) {
+	i, err := a.Director.Info(ctx)
+	return admin.Info{Version: version(), Mode: i.Mode, TableSize: i.Capacity, Conns: i.Conns, Counters: i.Counters}, err
+}
