@@ -8,7 +8,6 @@ import (
 	"io"
 	"os"
 	"os/exec"
-	"os/signal"
 	"path/filepath"
 	"strings"
 	"syscall"
@@ -45,8 +44,6 @@ func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
 		fmt.Fprintf(stderr, "lvx demo: unexpected argument %q\n", flags.Arg(0))
 		return 2
 	}
-	ctx, stop := signal.NotifyContext(ctx, os.Interrupt, syscall.SIGTERM)
-	defer stop()
 	d := &demonstration{out: stdout}
 	err := d.run(ctx, *oneNet, *keep)
 	err = errors.Join(err, d.end(err == nil))
