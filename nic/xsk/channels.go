@@ -2,6 +2,7 @@ package xsk
 
 import (
 	"fmt"
+	"net"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -20,29 +21,50 @@ type ifreqEthtool struct {
 	_    [24 - unsafe.Sizeof(uintptr(0))]byte
 }
 
-const ethtoolGetChannels = 0x3c
-
 // Queues returns how many receive queues the NIC of that name has now, in the
 // network namespace of the calling thread. A driver that does not tell has
 // one.
 func Queues(name string) (int, error) {
+	receive, _, err := queuesOf(name)
+	return receive, err
+}
+
+// queuesOf counts receive and transmit queues.
+func queuesOf(name string) (receive, transmit int, err error) {
 	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
-		return 0, fmt.Errorf("count queues of %s: %w", name, err)
+		return 0, 0, fmt.Errorf("count queues of %s: %w", name, err)
 	}
 	defer unix.Close(fd)
 	if len(name) >= unix.IFNAMSIZ {
-		return 0, fmt.Errorf("count queues of %s: %w", name, unix.ENODEV)
+		return 0, 0, fmt.Errorf("count queues of %s: %w", name, unix.ENODEV)
 	}
-	c := ethtoolChannels{cmd: ethtoolGetChannels}
+	c := ethtoolChannels{cmd: unix.ETHTOOL_GCHANNELS}
 	req := ifreqEthtool{data: unsafe.Pointer(&c)}
 	copy(req.name[:], name)
 	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req)))
 	switch errno {
 	case 0:
-		return int(max(c.rxCount+c.combinedCount, 1)), nil
+		return int(max(c.rxCount+c.combinedCount, 1)), int(max(c.txCount+c.combinedCount, 1)), nil
 	case unix.EOPNOTSUPP:
-		return 1, nil
+		return 1, 1, nil
 	}
-	return 0, fmt.Errorf("count queues of %s: %w", name, errno)
+	return 0, 0, fmt.Errorf("count queues of %s: %w", name, errno)
+}
+
+// wantTransmitQueue refuses a queue that only receives: a socket on it would
+// bind, and in copy mode lose every frame it sends without an error.
+func wantTransmitQueue(ifindex, queue int) error {
+	nic, err := net.InterfaceByIndex(ifindex)
+	if err != nil {
+		return fmt.Errorf("look up nic: %w", err)
+	}
+	receive, transmit, err := queuesOf(nic.Name)
+	if err != nil {
+		return err
+	}
+	if queue >= transmit && queue < receive {
+		return fmt.Errorf("%w: %s receives on %d queues and transmits on %d; run: ethtool -L", ErrTransmit, nic.Name, receive, transmit)
+	}
+	return nil
 }

@@ -44,5 +44,6 @@ var (
 	ErrNotSupported = errors.New("the NIC or its driver does not support this mode")
 	ErrBusy         = errors.New("the queue has a socket already")
 	ErrLocked       = errors.New("not allowed to lock so much memory: raise RLIMIT_MEMLOCK or give CAP_IPC_LOCK")
+	ErrTransmit     = errors.New("the queue has no transmit half")
 	ErrMode         = errors.New("the kernel chose another mode")
 )

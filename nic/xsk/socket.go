@@ -63,6 +63,9 @@ func (s *Socket) open(u *UMEM, cfg Config) error {
 	if cfg.Given != 0 {
 		return s.takeOver(cfg)
 	}
+	if err := wantTransmitQueue(cfg.Ifindex, cfg.Queue); err != nil {
+		return err
+	}
 	if err := s.create(u, cfg); err != nil {
 		return err
 	}
