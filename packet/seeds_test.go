@@ -11,7 +11,8 @@ import (
 // that hold for any packet.
 func seeds() [][]byte {
 	var all [][]byte
-	for kind, make := range makers {
+	for _, kind := range []string{"IPv4 UDP", "IPv4 TCP", "IPv6 UDP", "IPv6 TCP"} {
+		make := makers[kind]
 		client, virtual, server := names(kind)
 		all = append(all,
 			make(client, virtual, 64, []byte("payload")),
