@@ -5,6 +5,7 @@ import (
 	"reflect"
 	"slices"
 	"syscall"
+	"time"
 
 	"golang.org/x/sys/unix"
 )
@@ -128,6 +129,9 @@ func (m *Mirror) linkEvent(b []byte, removed bool) {
 	// IPv4 routes of a link that goes down vanish without a word.
 	m.stale = m.stale || removed || there && old.Up != l.Up
 	m.setLinks(links)
+	if l.Up && !old.Up {
+		m.upkeep(time.Now())
+	}
 }
 
 // setLinks takes over a new set of links and tells the differences.

@@ -126,9 +126,11 @@ func itoa(n int) string {
 	return itoa(n/10) + itoa(n%10)
 }
 
-func (l *lab) open(cfg Config) *Mirror {
+func (l *lab) open(cfg Config) *Mirror { l.t.Helper(); return l.openAt(l.near, cfg) }
+
+func (l *lab) openAt(n *namespace, cfg Config) *Mirror {
 	l.t.Helper()
-	cfg.Netns = int(l.near.handle)
+	cfg.Netns = int(n.handle)
 	cfg.Log = slog.New(slog.NewTextHandler(l.log, nil))
 	m, err := Open(context.Background(), cfg)
 	if err != nil {

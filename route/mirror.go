@@ -17,11 +17,12 @@ import (
 
 // What the methods of a Mirror may refuse with.
 var (
-	ErrBusy    = errors.New("too many neighbours asked for this second")
-	ErrTooMany = errors.New("too many neighbours kept alive")
-	ErrInvalid = errors.New("no address of a neighbour")
-	ErrExists  = errors.New("address is there already")
-	ErrNoLink  = errors.New("no such link")
+	ErrBusy      = errors.New("too many neighbours asked for this second")
+	ErrTooMany   = errors.New("too many neighbours kept alive")
+	ErrTableFull = errors.New("the kernel's neighbour table is full (sysctl net.ipv4.neigh.default.gc_thresh3, net.ipv6 likewise)")
+	ErrInvalid   = errors.New("no address of a neighbour")
+	ErrExists    = errors.New("address is there already")
+	ErrNoLink    = errors.New("no such link")
 )
 
 // Config says which namespace to mirror and whom to tell. The functions are
@@ -51,6 +52,7 @@ type Mirror struct {
 	ioctl    int
 	stop     context.CancelFunc
 	done     sync.WaitGroup
+	closing  sync.Once
 
 	mu         sync.Mutex // guards what follows; the follower alone writes it
 	links      map[int]Link
@@ -123,6 +125,11 @@ func (m *Mirror) disconnect() {
 // Close ends all goroutines of the Mirror. Neighbours are no longer kept
 // alive. Lookup and the lists go on answering with what was last known.
 func (m *Mirror) Close() error {
+	m.closing.Do(m.close)
+	return nil
+}
+
+func (m *Mirror) close() {
 	m.mu.Lock()
 	kept := slices.Collect(maps.Keys(m.kept))
 	m.mu.Unlock()
@@ -132,7 +139,6 @@ func (m *Mirror) Close() error {
 	m.stop()
 	m.done.Wait()
 	m.disconnect()
-	return nil
 }
 
 // Links lists the links by number.
@@ -209,6 +215,7 @@ func (m *Mirror) setNeighbour(at place, k known) {
 	old := m.neighbours[at]
 	if k == (known{}) {
 		delete(m.neighbours, at)
+		m.forgotten(at)
 	} else {
 		m.neighbours[at] = k
 	}

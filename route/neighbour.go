@@ -2,6 +2,7 @@ package route
 
 import (
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"net/netip"
 	"time"
@@ -189,10 +190,22 @@ func (m *Mirror) probe(at place, ext uint32) error {
 		msg = append(msg, nl.NewRtAttr(flagsExt, nl.Uint32Attr(ext)).Serialize()...)
 	}
 	req.AddRawData(msg)
-	if err := m.requests.ask(req); err != nil {
+	err := m.requests.ask(req)
+	if errors.Is(err, unix.ENOBUFS) {
+		err = ErrTableFull
+	}
+	if err != nil {
 		return fmt.Errorf("resolve %s: %w", at.ip, err)
 	}
 	return nil
+}
+
+// forgotten makes upkeep ask for a kept neighbour as soon as it may. The caller
+// holds m.mu.
+func (m *Mirror) forgotten(at place) {
+	if _, kept := m.kept[at]; kept {
+		m.kept[at] = time.Time{}
+	}
 }
 
 // upkeep asks again for kept neighbours that the kernel does not keep alive by
