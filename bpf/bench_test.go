@@ -7,6 +7,30 @@ import (
 	"github.com/google/gopacket/layers"
 )
 
+// BenchmarkNothing measures what BPF_PROG_TEST_RUN itself costs a frame.
+func BenchmarkNothing(b *testing.B) {
+	needRoot(b)
+	w, err := NewWayBack()
+	must(b, err)
+	defer w.Close()
+	_, each, err := w.pass.Benchmark(make([]byte, 60), max(b.N, 1000), nil)
+	must(b, err)
+	b.ReportMetric(float64(each.Nanoseconds()), "ns/packet")
+	b.ReportMetric(0, "ns/op")
+}
+
+// BenchmarkInject measures the way back of a frame that no protocol wants.
+func BenchmarkInject(b *testing.B) {
+	inNetns(b)
+	w, err := NewWayBack()
+	must(b, err)
+	defer w.Close()
+	nic, f := addVeth(b, "n0", "p0", 1), make([]byte, 100)
+	for b.Loop() {
+		must(b, w.Inject(nic, f))
+	}
+}
+
 // BenchmarkSteer measures the program alone, on the loopback interface, where
 // BPF_PROG_TEST_RUN puts frames of no NIC.
 func BenchmarkSteer(b *testing.B) {

@@ -12,7 +12,8 @@ import (
 // MAC is an Ethernet address.
 type MAC = [6]byte
 
-// AddNIC makes steering look at frames to the MAC addresses of a NIC.
+// AddNIC makes steering look at frames to the MAC addresses of a NIC. For a
+// NIC that it knows it is SetMACs.
 func (s *Steering) AddNIC(ifindex int, macs ...MAC) error {
 	s.mu.Lock()
 	defer s.mu.Unlock()

@@ -18,7 +18,9 @@ func TestTheCheckedInObjectIsMadeOfTheSource(t *testing.T) {
 		t.Skip("needs clang 14: others make other bytes")
 	}
 	tool, err := exec.Command("go", "tool", "-n", "bpf2go").Output()
-	must(t, err)
+	if err != nil {
+		t.Skip("needs the go command in the module's folder, and its cache")
+	}
 	doc, err := os.ReadFile("doc.go")
 	must(t, err)
 	line := regexp.MustCompile(`(?m)^//go:generate go tool bpf2go (.*)$`).FindSubmatch(doc)

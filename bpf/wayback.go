@@ -18,7 +18,7 @@ const xdpPass = 2
 
 // WayBack gives frames to the kernel as if a NIC had just received them: it
 // runs a program that passes everything (BPF_PROG_TEST_RUN with live frames,
-// about 15 µs a frame). The kernel does not know what the NIC knew about a
+// 15 to 25 µs a frame). The kernel does not know what the NIC knew about a
 // checksum, so a partial one must be completed before. A frame must fit into
 // a page with the kernel's own data: 3,408 bytes on amd64 with Linux 6.18.
 type WayBack struct {
