@@ -64,6 +64,8 @@ func (w *Worker) origin(b *Batch, i int) origin {
 // forward gives the frame of p its Ethernet header for hop id, and queues or
 // holds it.
 func (w *Worker) forward(f nic.Frame, p *packet.Packet, id HopID, from origin) (Verdict, Reason) {
+	// What waits for the hop goes first, or a flow would be reordered.
+	w.waiting.look(w)
 	f, ok := w.address(f, p, id)
 	switch {
 	case !ok:

@@ -164,6 +164,7 @@ func (w *Worker) Free() int { return len(w.free) }
 func (w *Worker) Round(now Time) bool {
 	w.setTime(now)
 	w.mailbox.run()
+	w.waiting.look(w)
 	moved := false
 	for n := range w.nics {
 		for q, queue := range w.nics[n].queues {
@@ -334,7 +335,6 @@ func (w *Worker) expire() {
 	w.Counters.Expired += uint64(n)
 	w.settleGone()
 	w.frags.expire(w)
-	w.waiting.look(w)
 }
 
 // settleGone takes ended connections off their servers' counts.
