@@ -67,7 +67,7 @@ func BenchmarkSteer(b *testing.B) {
 		{"redirect/fragment", own.ethernet(withOffset(tcp("198.51.100.7:40000", "192.0.2.1:80"), 4)), redirect},
 	} {
 		b.Run(c.name, func(b *testing.B) {
-			got, each, err := d.LvxSteer.Benchmark(c.frame, max(b.N, 1000), nil)
+			got, each, err := d.objects.LvxSteer.Benchmark(c.frame, max(b.N, 1000), nil)
 			must(b, err)
 			if got != c.want {
 				b.Fatalf("verdict %d, want %d", got, c.want)

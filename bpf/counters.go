@@ -25,7 +25,7 @@ func (s *Steering) Counters() (Counters, error) {
 		steerReasonTOO_LARGE: &c.TooLarge,
 	} {
 		var each []uint64
-		if err := s.steerMaps.Counters.Lookup(reason, &each); err != nil {
+		if err := s.objects.Counters.Lookup(reason, &each); err != nil {
 			return Counters{}, fmt.Errorf("read steering counters: %w", err)
 		}
 		for _, n := range each {

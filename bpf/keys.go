@@ -48,7 +48,7 @@ func (s *Steering) AddOwn(addr netip.Addr) error {
 	if !addr.IsValid() {
 		return fmt.Errorf("add own address: %w: no address", ErrKey)
 	}
-	if err := put(s.Own, addrOf(addr), uint32(1)); err != nil {
+	if err := put(s.objects.Own, addrOf(addr), uint32(1)); err != nil {
 		return fmt.Errorf("add own address %v: %w", addr, err)
 	}
 	return nil
@@ -59,7 +59,7 @@ func (s *Steering) RemoveOwn(addr netip.Addr) error {
 	if !addr.IsValid() {
 		return fmt.Errorf("remove own address: %w: no address", ErrKey)
 	}
-	if err := remove(s.Own, addrOf(addr)); err != nil {
+	if err := remove(s.objects.Own, addrOf(addr)); err != nil {
 		return fmt.Errorf("remove own address %v: %w", addr, err)
 	}
 	return nil
@@ -73,8 +73,12 @@ type endpoints struct {
 	slot    uint32 // in anyPort
 }
 
-func (s *Steering) services() endpoints { return endpoints{"service", s.Services, s.AnyPort, 0} }
-func (s *Steering) replies() endpoints  { return endpoints{"reply", s.Replies, s.AnyPort, 1} }
+func (s *Steering) services() endpoints {
+	return endpoints{"service", s.objects.Services, s.objects.AnyPort, 0}
+}
+func (s *Steering) replies() endpoints {
+	return endpoints{"reply", s.objects.Replies, s.objects.AnyPort, 1}
+}
 
 // change adds or removes an endpoint.
 func (s *Steering) change(to endpoints, add bool, l Link, proto uint8, addr netip.Addr, port uint16) error {

@@ -71,7 +71,7 @@ func (s *Steering) setMACs(ifindex int, macs []MAC) error {
 		if n.macs[mac] {
 			continue
 		}
-		if err := put(s.Doors, &steerDoor{Ifindex: uint32(ifindex), Mac: mac}, n.first); err != nil {
+		if err := put(s.objects.Doors, &steerDoor{Ifindex: uint32(ifindex), Mac: mac}, n.first); err != nil {
 			for _, mac := range added {
 				_ = s.removeDoor(ifindex, n, mac)
 			}
@@ -93,7 +93,7 @@ func (s *Steering) setMACs(ifindex int, macs []MAC) error {
 
 func (s *Steering) removeDoor(ifindex int, n *nic, mac MAC) error {
 	delete(n.macs, mac)
-	return remove(s.Doors, &steerDoor{Ifindex: uint32(ifindex), Mac: mac})
+	return remove(s.objects.Doors, &steerDoor{Ifindex: uint32(ifindex), Mac: mac})
 }
 
 // RemoveNIC detaches the program from a NIC and forgets its MAC addresses
@@ -108,7 +108,7 @@ func (s *Steering) RemoveNIC(ifindex int) error {
 	errs := []error{s.detach(n)}
 	errs = append(errs, s.setMACs(ifindex, nil))
 	for q := range s.config.Queues {
-		errs = append(errs, remove(s.Sockets, n.first+uint32(q)))
+		errs = append(errs, remove(s.objects.Sockets, n.first+uint32(q)))
 	}
 	delete(s.nics, ifindex)
 	return errors.Join(errs...)
@@ -129,9 +129,9 @@ func (s *Steering) SetSocket(ifindex, queue, fd int) error {
 	slot := n.first + uint32(queue)
 	var err error
 	if fd < 0 {
-		err = remove(s.Sockets, slot)
+		err = remove(s.objects.Sockets, slot)
 	} else {
-		err = put(s.Sockets, slot, uint32(fd))
+		err = put(s.objects.Sockets, slot, uint32(fd))
 	}
 	if err != nil {
 		return fmt.Errorf("set socket of nic %d queue %d: %w", ifindex, queue, err)
@@ -160,7 +160,7 @@ func (s *Steering) Attach(ifindex int, generic bool) error {
 		}
 		return nil
 	}
-	l, err := link.AttachXDP(link.XDPOptions{Program: s.LvxSteer, Interface: ifindex, Flags: flags})
+	l, err := link.AttachXDP(link.XDPOptions{Program: s.objects.LvxSteer, Interface: ifindex, Flags: flags})
 	if err != nil {
 		return fmt.Errorf("attach steering to nic %d, %v: %w", ifindex, mode, blame(ifindex, err))
 	}

@@ -55,7 +55,7 @@ func TestTheVerifierHasLittleWork(t *testing.T) {
 	s, err := Load(Config{})
 	must(t, err)
 	defer s.Close()
-	info, err := s.LvxSteer.Info()
+	info, err := s.objects.LvxSteer.Info()
 	must(t, err)
 	verified, _ := info.VerifiedInstructions()
 	translated, err := info.TranslatedSize()

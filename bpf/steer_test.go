@@ -95,7 +95,7 @@ func (d *stand) run(t testing.TB, ifindex, queue int, frame []byte) int {
 	binary.NativeEndian.PutUint32(md[4:], uint32(len(frame)))
 	binary.NativeEndian.PutUint32(md[12:], uint32(ifindex))
 	binary.NativeEndian.PutUint32(md[16:], uint32(queue))
-	verdict, err := d.LvxSteer.Run(&ebpf.RunOptions{Data: frame, Context: md, Repeat: 1})
+	verdict, err := d.objects.LvxSteer.Run(&ebpf.RunOptions{Data: frame, Context: md, Repeat: 1})
 	must(t, err)
 	return int(verdict)
 }

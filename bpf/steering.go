@@ -55,11 +55,11 @@ func (c Config) withDefaults() Config {
 // Steering is the program that decides which frames lvx gets, and its maps.
 // Its methods may be called by several goroutines.
 type Steering struct {
-	mu     sync.Mutex
-	config Config
-	steerObjects
-	nics   map[int]*nic
-	tables map[string]*table
+	mu      sync.Mutex
+	config  Config
+	objects steerObjects
+	nics    map[int]*nic
+	tables  map[string]*table
 }
 
 // nic is a NIC that steering looks at.
@@ -85,7 +85,7 @@ func Load(c Config) (*Steering, error) {
 		}
 		return s, nil
 	}
-	if err := spec.LoadAndAssign(&s.steerObjects, nil); err != nil {
+	if err := spec.LoadAndAssign(&s.objects, nil); err != nil {
 		return nil, fmt.Errorf("load steering: %w", err)
 	}
 	return s, nil
@@ -139,5 +139,5 @@ func (s *Steering) Close() error {
 		errs = append(errs, t.close())
 	}
 	clear(s.tables)
-	return errors.Join(append(errs, s.steerObjects.Close())...)
+	return errors.Join(append(errs, s.objects.Close())...)
 }

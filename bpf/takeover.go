@@ -26,7 +26,7 @@ type FDs struct {
 func (s *Steering) FDs() FDs {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	f := FDs{Program: s.LvxSteer.FD(), Maps: map[string]int{}, Tables: map[string]int{}, Attached: map[int]int{}}
+	f := FDs{Program: s.objects.LvxSteer.FD(), Maps: map[string]int{}, Tables: map[string]int{}, Attached: map[int]int{}}
 	for name, m := range s.maps() {
 		f.Maps[name] = (*m).FD()
 	}
@@ -43,7 +43,7 @@ func (s *Steering) FDs() FDs {
 
 // maps names the maps that the program shares with us.
 func (s *Steering) maps() map[string]**ebpf.Map {
-	m := &s.steerMaps
+	m := &s.objects.steerMaps
 	return map[string]**ebpf.Map{
 		steerMapDoors: &m.Doors, steerMapServices: &m.Services, steerMapReplies: &m.Replies,
 		steerMapAnyPort: &m.AnyPort, steerMapOwn: &m.Own, steerMapSockets: &m.Sockets,
@@ -84,7 +84,7 @@ func (f FDs) list() inbox {
 
 func (s *Steering) open(f FDs, in inbox, spec *ebpf.CollectionSpec) (err error) {
 	delete(in, f.Program)
-	if s.LvxSteer, err = ebpf.NewProgramFromFD(f.Program); err != nil {
+	if s.objects.LvxSteer, err = ebpf.NewProgramFromFD(f.Program); err != nil {
 		return err
 	}
 	for name, m := range s.maps() {
@@ -126,7 +126,7 @@ func (in inbox) takeMap(fd int) (*ebpf.Map, error) {
 func (s *Steering) findNICs() error {
 	var door steerDoor
 	var first uint32
-	doors := s.Doors.Iterate()
+	doors := s.objects.Doors.Iterate()
 	for doors.Next(&door, &first) {
 		i := int(door.Ifindex)
 		if s.nics[i] == nil {

@@ -109,7 +109,7 @@ func New(c Config) (*Table, error) {
 	return t, nil
 }
 
-// Close returns the memory if it is the table's own. No record may be used
+// Close returns the memory if it is the table's own. The table must not be used
 // afterwards.
 func (t *Table) Close() error {
 	t.slots, t.count = nil, 0

@@ -135,12 +135,12 @@ func (w *Worker) recut(b *Batch, i int, id HopID) {
 		at := chunk + nic.Headroom
 		n := cut.Next(w.pool.Bytes[at : chunk+uint64(w.pool.Chunk)])
 		f := nic.Frame{Addr: at, Len: uint32(n)}
-		if n == 0 || packet.Parse(w.pool.Data(f), &w.built) != packet.OK {
+		if n == 0 || packet.Parse(w.pool.Data(f), &w.piece) != packet.OK {
 			w.drop(at, TooBig)
 			b.finish(i, Drop, TooBig)
 			return
 		}
-		if v, why := w.forward(f, &w.built, id, from); v == Drop {
+		if v, why := w.forward(f, &w.piece, id, from); v == Drop {
 			w.drop(at, why)
 		}
 	}

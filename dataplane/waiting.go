@@ -15,6 +15,7 @@ type waiting struct {
 	frames []waitingFrame // oldest first, never more than its capacity
 	perHop int
 	seen   uint32 // Hops.changed when they were last looked at
+	about  packet.Packet
 }
 
 type waitingFrame struct {
@@ -85,7 +86,7 @@ func (q *waiting) look(w *Worker) {
 // error quotes the packet as IPVS does: with the virtual endpoint in its place
 // again, but the transport checksum of the translated one.
 func (w *Worker) unreachable(x *waitingFrame) {
-	p := &w.whole.packets[0]
+	p := &w.waiting.about
 	if packet.Parse(w.pool.Data(x.frame), p) == packet.OK && packet.MayError(p) && !p.IsError && w.limiter.allow(w.now, p.Src) {
 		src := w.config.Links[x.from.link].source(p.V6)
 		if pair := &w.config.pairs[x.from.slot]; x.from.dir == conntrack.ToServer {

@@ -108,8 +108,9 @@ type Worker struct {
 	claims  bucket // new hops
 	ipID    uint32
 	scratch [2048]byte
-	built   packet.Packet
-	warm    uint64 // keeps the stage that touches table lines alive
+	piece   packet.Packet // of a packet that is recut
+	built   packet.Packet // that reply sends
+	warm    uint64        // keeps the stage that touches table lines alive
 
 	mailbox mailbox
 	sleeper sleeper

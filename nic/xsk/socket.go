@@ -117,7 +117,8 @@ func (s *Socket) create(u *UMEM, cfg Config) error {
 func (s *Socket) widen(u *UMEM, cfg Config) {
 	setUint32(s.fd, maxTxSKBBudget, min(cfg.TxSize, 256))
 	const overhead = 1024 // struct sk_buff and what the allocator rounds up
-	unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, int(cfg.TxSize*(u.Pool.Chunk+overhead)))
+	buffers := min(int(cfg.TxSize)*int(u.Pool.Chunk+overhead), 1<<30)
+	unix.SetsockoptInt(s.fd, unix.SOL_SOCKET, unix.SO_SNDBUFFORCE, buffers)
 }
 
 func (s *Socket) mapRings(cfg Config) error {
