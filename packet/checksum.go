@@ -74,10 +74,10 @@ func difference(old, new uint16) uint32 { return uint32(^old) + uint32(new) }
 // amend changes the stored checksum by diff (RFC 1624 equation 3).
 func amend(stored uint16, diff uint32) uint16 { return ^fold(uint32(^stored) + diff) }
 
-// headerSum returns the folded sum of an IPv4 header without options; 0xffff
-// is valid.
-func headerSum(w0, w1 uint64, w2 uint32) uint16 {
-	s, c := bits.Add64(w0, w1, 0)
-	s, c = bits.Add64(s, uint64(w2), c)
+// headerSum returns the folded sum of an IPv4 header without options, in the
+// byte order of the machine; 0xffff is valid.
+func headerSum(h *[20]byte) uint16 {
+	s, c := bits.Add64(binary.LittleEndian.Uint64(h[0:8]), binary.LittleEndian.Uint64(h[8:16]), 0)
+	s, c = bits.Add64(s, uint64(binary.LittleEndian.Uint32(h[16:20])), c)
 	return fold64(s + c)
 }

@@ -84,14 +84,10 @@ func (p *Packet) parse4(frame []byte, l3 int) Fault {
 		return Truncated
 	}
 	h := (*[ipv4Len]byte)(b)
-	// Three loads: version, length, identification and flags; TTL, protocol,
-	// checksum and source; destination.
-	w0, w1 := binary.BigEndian.Uint64(h[0:8]), binary.BigEndian.Uint64(h[8:16])
-	dst := binary.BigEndian.Uint32(h[16:20])
-	if w0>>60 != 4 {
+	if h[0]>>4 != 4 {
 		return BadVersion
 	}
-	ihl, total := int(w0>>56&15)*4, int(w0>>32&0xffff)
+	ihl, total := int(h[0]&15)*4, int(binary.BigEndian.Uint16(h[2:4]))
 	if ihl < ipv4Len || total < ihl {
 		return BadLength
 	}
@@ -100,16 +96,17 @@ func (p *Packet) parse4(frame []byte, l3 int) Fault {
 	}
 	p.Data = p.Data[: l3+total : l3+total]
 	p.L4 = uint16(l3 + ihl)
-	p.TOS, p.TTL, p.Proto = uint8(w0>>48), uint8(w1>>56), uint8(w1>>48)
-	p.FragID = uint32(w0 >> 16 & 0xffff)
-	src, flags := uint32(w1), uint16(w0)
-	p.Src, p.Dst = AddrFrom4(src), AddrFrom4(dst)
+	p.TOS, p.TTL, p.Proto = h[1], h[8], h[9]
+	p.FragID = uint32(binary.BigEndian.Uint16(h[4:6]))
+	src, flags := binary.BigEndian.Uint32(h[12:16]), binary.BigEndian.Uint16(h[6:8])
+	p.Src = AddrFrom4(src)
+	p.Dst = AddrFrom4(binary.BigEndian.Uint32(h[16:20]))
 	p.DF = flags&0x4000 != 0
 	if ihl != ipv4Len {
 		if f := p.parseOptions(b[:ihl]); f != OK {
 			return f
 		}
-	} else if headerSum(w0, w1, dst) != 0xffff {
+	} else if headerSum(h) != 0xffff {
 		return BadChecksum
 	}
 	if martian4(src) {

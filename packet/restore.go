@@ -6,9 +6,14 @@ import "encoding/binary"
 // checksum alone: TTL and transport checksum stay. ICMP errors of IPVS quote a
 // packet so that it could not deliver after it had translated it.
 func (p *Packet) Restore(e Endpoint, side Side) {
-	p.setAddr(e.Addr, side)
-	if !p.V6 {
-		setHeaderChecksum(p.Data[p.L3:p.L4])
+	p.place(e.Addr, 0, side)
+	p.TTL++ // as it was
+	h := p.Data[p.L3:p.L4]
+	if p.V6 {
+		h[7] = p.TTL
+	} else {
+		h[8] = p.TTL
+		setHeaderChecksum(h)
 	}
 	if !p.HasPorts {
 		return

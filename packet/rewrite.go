@@ -71,21 +71,10 @@ func (p *Packet) Translate(r *Rewrite, side Side, partial bool) {
 	binary.BigEndian.PutUint16(stored, c)
 }
 
-// place puts a in the place of one side, takes one from the TTL, and mends the
-// IPv4 header checksum for that and for diff.
+// place writes a to one side of the IP header and of p, takes one from the
+// TTL, and mends the IPv4 header checksum for that and for diff. It is one
+// function because a call costs 1 ns of 15.
 func (p *Packet) place(a Addr, diff uint16, side Side) {
-	p.setAddr(a, side)
-	b := p.Data[p.L3:]
-	if p.V6 {
-		p.TTL--
-		b[7] = p.TTL
-		return
-	}
-	p.forward4((*[ipv4Len]byte)(b), diff)
-}
-
-// setAddr writes a to one side of the IP header and of p.
-func (p *Packet) setAddr(a Addr, side Side) {
 	mine := &p.Src
 	if side == Destination {
 		mine = &p.Dst
@@ -99,6 +88,8 @@ func (p *Packet) setAddr(a Addr, side Side) {
 			at = h[24:40]
 		}
 		a.put16((*[16]byte)(at))
+		p.TTL--
+		h[7] = p.TTL
 		return
 	}
 	h := (*[ipv4Len]byte)(b)
@@ -107,6 +98,7 @@ func (p *Packet) setAddr(a Addr, side Side) {
 		at = h[16:20]
 	}
 	binary.BigEndian.PutUint32(at, a.V4())
+	p.forward4(h, diff)
 }
 
 // forward4 takes one from the TTL and mends the checksum for that and for diff.

@@ -169,6 +169,22 @@ func TestALaterFragmentGetsTheAddressOnly(t *testing.T) {
 	}
 }
 
+func TestRestoreUndoesAllButTTLAndTransportChecksum(t *testing.T) {
+	for kind, make := range makers {
+		client, virtual, server := names(kind)
+		in := NewRewrite(end(virtual), end(server))
+		got := translated(t, make(client, virtual, 64, []byte("x")), &in, Destination, false)
+		want := make(client, virtual, 63, []byte("x"))
+		var p, again Packet
+		Parse(got, &p)
+		copy(want[p.checksumAt():], got[p.checksumAt():p.checksumAt()+2])
+		p.Restore(end(virtual), Destination)
+		if Parse(got, &again); !bytes.Equal(got, want) || !same(p, again) {
+			t.Errorf("%s\n got % x\nwant % x", kind, got, want)
+		}
+	}
+}
+
 func TestForwardOnlyTakesOneFromTheTTL(t *testing.T) {
 	for kind, make := range makers {
 		client, virtual, _ := names(kind)
