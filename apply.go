@@ -140,7 +140,7 @@ func (d *Director) afterwards(edits []service.Edit) {
 		switch e.Op {
 		case service.SetTimeouts:
 			d.setTimeouts(d.set.Timeouts())
-		case service.Zero:
+		case service.AddService, service.Zero:
 			d.meters.zero(e.Service.Key, d.roster.Servers(), d.serverStats())
 		case service.AddServer, service.EditServer:
 			d.warnUnreachable(e.Server.Address.Addr())
@@ -163,61 +163,5 @@ func (d *Director) setTimeouts(t service.Timeouts) {
 func (d *Director) warnUnreachable(server netip.Addr) {
 	if (&routes{d.mirror, d.links}).linksTo(server) == 0 {
 		d.log.Warn("no route to the server leads over a NIC of the director", "server", server)
-	}
-}
-
-// routesChanged asks every connection's routes again: the new links' keys
-// come before the old ones go.
-func (d *Director) routesChanged() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return
-	}
-	d.roster.RoutesChanged()
-	if err := errors.Join(d.publish(), d.steer()); err != nil {
-		d.log.Error("cannot follow a change of routes", "error", err)
-	}
-	r := &routes{d.mirror, d.links}
-	for _, s := range d.roster.Servers() {
-		if to := r.linksTo(s.Address.Address.Addr()); to != 0 {
-			s.SetLinks(to)
-		}
-	}
-	if err := d.steer(); err != nil {
-		d.log.Error("cannot follow a change of routes", "error", err)
-	}
-}
-
-// addressesChanged follows the director's own addresses.
-func (d *Director) addressesChanged() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return
-	}
-	if err := errors.Join(d.publish(), d.steer()); err != nil {
-		d.log.Error("cannot follow a change of addresses", "error", err)
-	}
-}
-
-// linksChanged follows MAC addresses and MTUs.
-func (d *Director) linksChanged() {
-	d.mu.Lock()
-	defer d.mu.Unlock()
-	if d.closed {
-		return
-	}
-	for i := range d.links.nics {
-		n := &d.links.nics[i]
-		if l, err := d.mirror.Link(n.ifindex); err == nil {
-			n.macs = l.MACs
-			if err := d.steering.SetMACs(n.ifindex, l.MACs); err != nil {
-				d.log.Error("cannot follow a change of MAC addresses", "nic", n.name, "error", err)
-			}
-		}
-	}
-	if err := d.publish(); err != nil {
-		d.log.Error("cannot follow a change of links", "error", err)
 	}
 }

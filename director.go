@@ -108,12 +108,13 @@ func New(cfg Config) (*Director, error) {
 	cfg = cfg.withDefaults()
 	d := &Director{
 		cfg: cfg, log: cfg.Log, set: &service.Set{}, hops: dataplane.NewHops(),
-		meters: newMeters(), events: make(chan func(), 1024),
+		meters: newMeters(), network: newChanges(),
 	}
 	for _, step := range []struct {
 		what string
 		do   func() error
 	}{
+		{"start beside the kernel", checkIPVS},
 		{"read network", d.openMirror},
 		{"find NICs", d.openLinks},
 		{"load steering", d.openSteering},
@@ -129,19 +130,12 @@ func New(cfg Config) (*Director, error) {
 }
 
 func (d *Director) openMirror() (err error) {
-	later := func(f func()) {
-		select {
-		case d.events <- f:
-		default:
-			d.log.Warn("too many changes of the network at once; reading it again later")
-		}
-	}
 	d.mirror, err = route.Open(context.Background(), route.Config{
 		Log:         d.log,
 		OnNeighbour: d.neighbourChanged,
-		OnLink:      func(route.Link) { later(d.linksChanged) },
-		OnAddress:   func(route.Address) { later(d.addressesChanged) },
-		OnRoutes:    func(uint32) { later(d.routesChanged) },
+		OnLink:      func(route.Link) { d.network.note(linksChanged) },
+		OnAddress:   func(route.Address) { d.network.note(addressesChanged) },
+		OnRoutes:    func(uint32) { d.network.note(routesChanged) },
 	})
 	return err
 }

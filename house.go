@@ -13,23 +13,11 @@ func (d *Director) keepHouse(ctx context.Context) {
 		select {
 		case <-ctx.Done():
 			return
-		case f := <-d.events:
-			for f != nil {
-				f()
-				f = d.nextEvent()
-			}
+		case <-d.network.wake:
+			d.followNetwork(d.network.take())
 		case <-second.C:
 			d.everySecond(n)
 		}
-	}
-}
-
-func (d *Director) nextEvent() func() {
-	select {
-	case f := <-d.events:
-		return f
-	default:
-		return nil
 	}
 }
 

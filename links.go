@@ -2,6 +2,7 @@ package lvx
 
 import (
 	"fmt"
+	"net/netip"
 
 	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/dataplane"
@@ -138,17 +139,28 @@ func (l *links) forWorker(m *route.Mirror) []dataplane.Link {
 		if dev, err := m.Link(f.ifindex); err == nil {
 			all[i].MAC, all[i].MTU = dev.MAC, dev.MTU
 		}
-		for _, a := range m.Addresses() {
-			own := packet.AddrFrom(a.Prefix.Addr())
-			switch {
-			case a.Ifindex != f.ifindex || a.Prefix.Bits() == a.Prefix.Addr().BitLen():
-				// A host address is a VIP rather than the director's own.
-			case own.Is4() && all[i].Addr4 == packet.Addr{}:
-				all[i].Addr4 = own
-			case !own.Is4() && !a.Prefix.Addr().IsLinkLocalUnicast() && all[i].Addr6 == packet.Addr{}:
-				all[i].Addr6 = own
-			}
-		}
+		all[i].Addr4 = ownAddress(m, f.ifindex, false)
+		all[i].Addr6 = ownAddress(m, f.ifindex, true)
 	}
 	return all
+}
+
+// ownAddress chooses the source of errors to hosts on a link: the first
+// address of a network there, which is the director's own; else a host
+// address, which may be a VIP.
+func ownAddress(m *route.Mirror, ifindex int, v6 bool) packet.Addr {
+	var own netip.Addr
+	for _, a := range m.Addresses() {
+		ip := a.Prefix.Addr()
+		if a.Ifindex != ifindex || ip.Is6() != v6 || ip.IsLinkLocalUnicast() || a.Removed {
+			continue
+		}
+		if a.Prefix.Bits() < ip.BitLen() {
+			return packet.AddrFrom(ip)
+		}
+		if !own.IsValid() {
+			own = ip
+		}
+	}
+	return packet.AddrFrom(own)
 }

@@ -87,8 +87,13 @@ func (d *Director) keepHops(ctx context.Context) {
 		}
 		refused = false
 		d.hops.Each(func(link dataplane.LinkID, addr packet.Addr, state dataplane.HopState, _ uint32) {
-			if state == dataplane.HopWanted && !refused {
-				refused = errors.Is(d.resolve(link, addr.Netip()), route.ErrBusy)
+			if state != dataplane.HopWanted || refused {
+				return
+			}
+			err := d.resolve(link, addr.Netip())
+			refused = errors.Is(err, route.ErrBusy)
+			if err != nil && !refused {
+				d.hops.Set(link, addr, dataplane.HopFailed, dataplane.MAC{})
 			}
 		})
 	}

@@ -84,7 +84,7 @@ func (h *Hops) find(link LinkID, mtu int, addr packet.Addr) HopID {
 
 // claim puts addr into a free slot and asks for its resolution. Only the
 // worker calls it; with several workers it moves under their owner's lock.
-func (h *Hops) claim(link LinkID, mtu int, addr packet.Addr) HopID {
+func (h *Hops) claim(link LinkID, mtu int, addr packet.Addr, now uint32) HopID {
 	if h.count.Load() >= MaxHops {
 		return noHop
 	}
@@ -96,6 +96,7 @@ func (h *Hops) claim(link LinkID, mtu int, addr packet.Addr) HopID {
 		}
 		s.addr, s.where = addr, where
 		s.mac.Store(0)
+		s.used.Store(now)
 		s.state.Store(uint32(HopWanted))
 		h.count.Add(1)
 		h.ask()

@@ -121,7 +121,7 @@ func (w *Worker) hopTo(dst, src packet.Addr, in LinkID, hash uint32) (HopID, Rea
 	if !w.claims.take(w.now) {
 		return noHop, NoHop
 	}
-	id := w.hops.claim(next.Link, next.MTU, next.Via)
+	id := w.hops.claim(next.Link, next.MTU, next.Via, uint32(w.tick))
 	if id == noHop {
 		return noHop, NoHop
 	}

@@ -1,0 +1,79 @@
+package lvx
+
+import (
+	"errors"
+	"sync/atomic"
+)
+
+// changes collects what has changed in the network until somebody follows it.
+type changes struct {
+	bits *atomic.Uint32
+	wake chan struct{}
+}
+
+// What can change.
+const (
+	linksChanged uint32 = 1 << iota
+	addressesChanged
+	routesChanged
+)
+
+func newChanges() changes { return changes{new(atomic.Uint32), make(chan struct{}, 1)} }
+
+func (c *changes) note(what uint32) {
+	c.bits.Or(what)
+	select {
+	case c.wake <- struct{}{}:
+	default:
+	}
+}
+
+func (c *changes) take() uint32 { return c.bits.Swap(0) }
+
+// followNetwork makes steering and worker see links, addresses and routes as
+// they are now. A route's new links get their keys before the old ones go.
+func (d *Director) followNetwork(what uint32) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed || what == 0 {
+		return
+	}
+	var errs []error
+	if what&linksChanged != 0 {
+		errs = append(errs, d.followMACs())
+	}
+	if what&routesChanged != 0 {
+		d.roster.RoutesChanged()
+	}
+	errs = append(errs, d.publish(), d.steer())
+	if what&routesChanged != 0 {
+		d.narrowLinks()
+		errs = append(errs, d.steer())
+	}
+	if err := errors.Join(errs...); err != nil {
+		d.log.Error("cannot follow a change of the network", "error", err)
+	}
+}
+
+func (d *Director) followMACs() error {
+	var errs []error
+	for i := range d.links.nics {
+		n := &d.links.nics[i]
+		if l, err := d.mirror.Link(n.ifindex); err == nil {
+			n.macs = l.MACs
+			errs = append(errs, d.steering.SetMACs(n.ifindex, l.MACs))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+// narrowLinks forgets the links that no route to a server uses any more. A
+// server that has lost its route altogether keeps them: it may come back.
+func (d *Director) narrowLinks() {
+	r := &routes{d.mirror, d.links}
+	for _, s := range d.roster.Servers() {
+		if to := r.linksTo(s.Address.Address.Addr()); to != 0 {
+			s.SetLinks(to)
+		}
+	}
+}
