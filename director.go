@@ -90,7 +90,7 @@ type Director struct {
 	capturing atomic.Bool
 	settings  *settings
 	vips      *vips
-	events    chan func() // changes of routes and links, in order
+	network   changes // of links, addresses and routes, to be followed
 
 	mu      sync.Mutex // guards what follows: one change at a time
 	set     *service.Set
