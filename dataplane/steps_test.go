@@ -1,0 +1,189 @@
+package dataplane
+
+import (
+	"fmt"
+	"net/netip"
+	"slices"
+	"strconv"
+	"strings"
+	"time"
+)
+
+// The steps of a script besides frames.
+
+func pairsOf(words []string) (names []string, values []int) {
+	for _, word := range words {
+		name, value, _ := strings.Cut(word, "=")
+		n, err := strconv.Atoi(value)
+		if err != nil {
+			panic(fmt.Sprintf("%q is not NAME=NUMBER", word))
+		}
+		names, values = append(names, name), append(values, n)
+	}
+	return names, values
+}
+
+// size NAME=N...: before anything else.
+func (s *script) size(args []string) {
+	names, values := pairsOf(args)
+	for i, name := range names {
+		at, ok := map[string]*int{
+			"conns": &s.sizes.conns, "frames": &s.sizes.frames, "ring": &s.sizes.ring,
+			"wait-per-hop": &s.sizes.limits.WaitPerHop, "waiting": &s.sizes.limits.Waiting, "fragments": &s.sizes.limits.Fragments,
+		}[name]
+		if !ok {
+			s.failf("no size is called %q", name)
+		}
+		*at = values[i]
+	}
+}
+
+// $ ARGS: a command line of ipvsadm.
+func (s *script) edit(args []string) {
+	if err := s.command(args); err != nil {
+		s.failf("%v", err)
+	}
+	s.run(s.t)
+}
+
+// advance DURATION: time goes by, a tick at a time.
+func (s *script) advance(args []string) {
+	d, err := time.ParseDuration(args[0])
+	if err != nil {
+		s.failf("%v", err)
+	}
+	for end := s.now + Time(d); s.now < end; {
+		s.now = min(end, s.now+Second/10)
+		s.run(s.t)
+	}
+}
+
+// counters NAME=N...: totals since the start.
+func (s *script) counters(args []string) {
+	c := &s.worker.Counters
+	have := map[string]uint64{
+		"received": c.Received, "originated": c.Originated, "transmitted": c.Transmitted, "passed-up": c.PassedUp,
+		"forwarded": c.Forwarded, "resets": c.Resets, "errors": c.Errors, "new-conns": c.NewConns, "expired": c.Expired,
+		"dropped": c.DroppedTotal(), "held": uint64(s.worker.Held()), "conns": uint64(s.worker.Table().Len()),
+	}
+	for r := range NumReasons {
+		have["dropped."+r.String()] = c.Dropped[r]
+	}
+	names, values := pairsOf(args)
+	for i, name := range names {
+		got, ok := have[name]
+		switch {
+		case !ok:
+			s.failf("no counter is called %q", name)
+		case got != uint64(values[i]):
+			s.failf("%s is %d; %s", name, got, s.dropped())
+		}
+	}
+}
+
+// conns N: how many connections there are.
+func (s *script) conns(args []string) {
+	if n := strconv.Itoa(s.worker.Table().Len()); n != args[0] {
+		s.failf("there are %s", n)
+	}
+}
+
+// conn PROTO CLIENT VIRTUAL REAL STATE [SECONDS]: one connection, with the
+// whole seconds that it has left.
+func (s *script) conn(args []string) {
+	all := s.found(args[:3])
+	if len(all) != 1 {
+		s.failf("there are %d", len(all))
+	}
+	r := all[0]
+	real := netip.AddrPortFrom(s.worker.Table().Pairs[r.Server].Real.Netip(), r.RPort).String()
+	left := strconv.Itoa(int(r.Expires(s.now.tick()) / 10))
+	if got := []string{real, r.State.String(), left}; !slices.Equal(got[:len(args)-3], args[3:]) {
+		s.failf("it is %v", got)
+	}
+}
+
+// server VIRTUAL REAL NAME=N...: what a server counts.
+func (s *script) server(args []string) {
+	srv := s.serverOf(args[0], args[1])
+	active, inactive := srv.Counts()
+	st := s.worker.Stats()[srv.Slot]
+	have := map[string]uint64{
+		"active": uint64(active), "inactive": uint64(inactive), "conns": st.Conns,
+		"in-pkts": st.InPkts, "in-bytes": st.InBytes, "out-pkts": st.OutPkts, "out-bytes": st.OutBytes,
+	}
+	names, values := pairsOf(args[2:])
+	for i, name := range names {
+		got, ok := have[name]
+		switch {
+		case !ok:
+			s.failf("a server does not count %q", name)
+		case got != uint64(values[i]):
+			s.failf("%s is %d", name, got)
+		}
+	}
+}
+
+// silent ADDR: a neighbour that does not answer.
+func (s *script) silence(args []string) { s.world.silent[addrOf(args[0])] = true }
+
+// arp LINK ADDR [MAC-OF]: the neighbour answers, or has another's MAC now.
+func (s *script) arp(args []string) {
+	a := netip.MustParseAddr(args[1])
+	mac := macOf(a)
+	if len(args) > 2 {
+		mac = macOf(netip.MustParseAddr(args[2]))
+	}
+	delete(s.world.silent, addrOf(args[1]))
+	s.hops.Set(s.link(args[0]), addrOf(args[1]), HopUsable, mac)
+	s.run(s.t)
+}
+
+// fail LINK ADDR: the neighbour is known not to answer.
+func (s *script) fail(args []string) {
+	s.hops.Set(s.link(args[0]), addrOf(args[1]), HopFailed, MAC{})
+	s.run(s.t)
+}
+
+// route PREFIX LINK [via ADDR] [mtu N] | PREFIX unreachable: and every worker
+// hears of it.
+func (s *script) reroute(args []string) {
+	s.routes.add(s.links, args)
+	s.roster.RoutesChanged()
+	if err := s.apply(); err != nil {
+		s.failf("%v", err)
+	}
+}
+
+// mtu PREFIX N: of a route that is there.
+func (s *script) mtu(args []string) {
+	i := slices.IndexFunc(s.routes, func(r route) bool { return r.prefix.String() == args[0] })
+	if i < 0 {
+		s.failf("no such route")
+	}
+	n, err := strconv.Atoi(args[1])
+	if err != nil {
+		s.failf("%v", err)
+	}
+	s.routes[i].next.MTU = n
+	s.roster.RoutesChanged()
+	if err := s.apply(); err != nil {
+		s.failf("%v", err)
+	}
+}
+
+// partial LINK: its peers leave checksums partial.
+func (s *script) partial(args []string) {
+	s.links[s.link(args[0])].Partial = true
+	s.roster.SetLinks(s.links)
+	s.adopt()
+}
+
+// down NIC, and NIC is down: nothing leaves it.
+func (s *script) down(args []string) {
+	n, _ := strconv.Atoi(args[0])
+	s.nics[n].SetDown(true)
+}
+
+// upward full|ready: room on the way back.
+func (s *script) upwards(args []string) { s.up.full = args[0] == "full" }

@@ -1,0 +1,310 @@
+package dataplane
+
+import (
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lvx-lb/lvx/admin"
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// topology is what a world is made of.
+type topology struct {
+	nics   int
+	links  []Link
+	own    []string // addresses of the director
+	routes []string // PREFIX LINK [via ADDR] [mtu N], or PREFIX unreachable
+}
+
+func macOf(a netip.Addr) MAC {
+	b := a.AsSlice()
+	return MAC{0x0a, byte(len(b)), b[len(b)-4], b[len(b)-3], b[len(b)-2], b[len(b)-1]}
+}
+
+func addrOf(s string) packet.Addr { return packet.AddrFrom(netip.MustParseAddr(s)) }
+
+func link(name string, nic int, mac byte, addr4, addr6 string, tags ...uint16) Link {
+	l := Link{Name: name, NIC: nic, NTags: uint8(len(tags)), MAC: MAC{2, 0, 0, 0, 0, mac}, MTU: 1500, Addr4: addrOf(addr4), Addr6: addrOf(addr6)}
+	copy(l.Tags[:], tags)
+	return l
+}
+
+var topologies = map[string]topology{
+	"twonic": {
+		nics: 2,
+		links: []Link{
+			link("public", 0, 1, "192.0.2.250", "2001:db8::250"),
+			link("private", 1, 2, "10.0.0.1", "fd00::1"),
+		},
+		own: []string{"192.0.2.250", "2001:db8::250", "10.0.0.1", "fd00::1"},
+		routes: []string{
+			"0.0.0.0/0 public via 192.0.2.254", "192.0.2.0/24 public", "10.0.0.0/24 private",
+			"::/0 public via 2001:db8::fe", "2001:db8::/64 public", "fd00::/64 private",
+		},
+	},
+	"onenet": {
+		nics:   1,
+		links:  []Link{link("lan", 0, 1, "192.168.1.9", "fd01::9")},
+		own:    []string{"192.168.1.9", "fd01::9"},
+		routes: []string{"0.0.0.0/0 lan via 192.168.1.1", "192.168.1.0/24 lan", "fd01::/64 lan"},
+	},
+	"vlan": {
+		nics: 2,
+		links: []Link{
+			link("public", 0, 1, "192.0.2.250", "2001:db8::250", 10),
+			link("private", 0, 1, "10.0.0.1", "fd00::1", 20),
+			link("double", 0, 1, "10.0.1.1", "fd01::1", 30, 5),
+			link("plain", 1, 2, "10.0.2.1", "fd02::1"),
+		},
+		own: []string{"192.0.2.250", "10.0.0.1", "10.0.1.1", "10.0.2.1"},
+		routes: []string{
+			"0.0.0.0/0 public via 192.0.2.254", "192.0.2.0/24 public",
+			"10.0.0.0/24 private", "10.0.1.0/24 double", "10.0.2.0/24 plain",
+		},
+	},
+}
+
+// world is a worker with all that surrounds it.
+type world struct {
+	topology
+	pool   *nic.Pool
+	ledger *nic.Ledger
+	nics   []*nic.Memory
+	worker *Worker
+	roster *Roster
+	hops   *Hops
+	set    service.Set
+	routes prefixes
+	silent map[packet.Addr]bool // neighbours that do not answer
+	now    Time
+
+	sent [][][]byte // by NIC: what left and was not looked at
+	up   upward
+}
+
+// sizes are what a script's first lines may choose.
+type sizes struct {
+	conns, frames, ring int
+	limits              Limits
+}
+
+func newWorld(t testing.TB, top topology, z sizes) *world {
+	t.Helper()
+	x := &world{topology: top, now: 1000 * Second, silent: map[packet.Addr]bool{}, sent: make([][][]byte, top.nics)}
+	x.links = slices.Clone(top.links)
+	x.pool = nic.NewPool(z.frames, 4096)
+	x.ledger = nic.NewLedger(x.pool)
+	table, err := conntrack.New(conntrack.Config{Capacity: z.conns, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = table.Close() })
+	x.hops = NewHops()
+	for _, r := range top.routes {
+		x.routes.add(x.links, strings.Fields(r))
+	}
+	setup := Setup{
+		Pool: x.pool, Fill: z.frames / 8, Table: table, Hops: x.hops, Routes: &x.routes, Upward: &x.up, Limits: z.limits, Seed: 1,
+	}
+	for c := range x.pool.Chunks() {
+		setup.Chunks = append(setup.Chunks, uint64(c)*uint64(x.pool.Chunk))
+	}
+	for range top.nics {
+		m := nic.NewMemory(x.pool, nic.Rings{Receive: 256, Transmit: z.ring, Fill: 256, Completion: 256})
+		x.nics = append(x.nics, m)
+		setup.NICs = append(setup.NICs, Queues{x.ledger.Watch(m, "nic")})
+	}
+	if x.worker, err = NewWorker(setup); err != nil {
+		t.Fatal(err)
+	}
+	if x.roster, err = NewRoster(x.links); err != nil {
+		t.Fatal(err)
+	}
+	var own []packet.Addr
+	for _, a := range top.own {
+		own = append(own, addrOf(a))
+	}
+	x.roster.SetOwn(own)
+	x.adopt()
+	x.worker.Round(x.now)
+	return x
+}
+
+// adopt gives the worker the newest configuration.
+func (x *world) adopt() {
+	c := x.roster.Config()
+	x.worker.Adopt(c, make([]Stat, x.roster.Slots()))
+}
+
+// command carries out a command line of ipvsadm as a director does.
+func (x *world) command(args []string) error {
+	c, err := admin.Parse(args)
+	if err != nil {
+		return err
+	}
+	if err := x.set.Apply(c.Edit); err != nil {
+		return err
+	}
+	if c.Edit.Op == service.SetTimeouts {
+		x.setTimeouts()
+		return nil
+	}
+	return x.apply()
+}
+
+func (x *world) setTimeouts() {
+	all, set := conntrack.DefaultTimeouts(), x.set.Timeouts()
+	all[conntrack.Established] = Time(set.TCP).tick()
+	all[conntrack.FinWait] = Time(set.TCPFin).tick()
+	all[conntrack.UDP] = Time(set.UDP).tick()
+	x.worker.Table().SetTimeouts(all)
+}
+
+func (x *world) apply() error {
+	if err := x.roster.Apply(x.set.Services()); err != nil {
+		return err
+	}
+	for _, s := range x.roster.Servers() {
+		if next, ok := x.routes.Next(s.real.Addr, packet.Addr{}, 0, 0); ok {
+			s.SetLinks(1 << next.Link)
+		}
+	}
+	x.adopt()
+	x.roster.Publish()
+	return nil
+}
+
+// run lets the worker look at its queues until nothing moves, and neighbours
+// answer.
+func (x *world) run(t testing.TB) {
+	t.Helper()
+	for again := 3; again > 0; again-- {
+		if x.worker.Round(x.now) {
+			again = 3
+		}
+		x.check(t)
+		x.resolve()
+	}
+	for n, m := range x.nics {
+		x.sent[n] = append(x.sent[n], m.Sent()...)
+	}
+}
+
+// check compares the books: frames counted with frames held, chunks with
+// places.
+func (x *world) check(t testing.TB) {
+	t.Helper()
+	w := x.worker
+	if !w.Counters.Balanced(w.Held()) {
+		t.Fatalf("the frame balance is off: %d held, %+v", w.Held(), w.Counters)
+	}
+	if err := x.ledger.Check(w.free, w.heldChunks()); err != nil {
+		t.Fatal(err)
+	}
+	if n := w.Counters.Dropped[Unexplained]; n != 0 {
+		t.Fatalf("%d frames were dropped without a reason", n)
+	}
+}
+
+func (w *Worker) heldChunks() (chunks []uint64) {
+	for _, f := range w.waiting.frames {
+		chunks = append(chunks, f.frame.Addr)
+	}
+	for s := range w.frags.sets {
+		for k := range w.frags.sets[s] {
+			d := &w.frags.sets[s][k]
+			for _, p := range d.pieces[:d.n] {
+				chunks = append(chunks, p.frame.Addr)
+			}
+		}
+	}
+	return chunks
+}
+
+// resolve answers for every neighbour but the silent ones.
+func (x *world) resolve() {
+	select {
+	case <-x.hops.Wanted():
+	default:
+		return
+	}
+	x.hops.Each(func(l LinkID, addr packet.Addr, state HopState, _ uint32) {
+		if state == HopWanted && !x.silent[addr] {
+			x.hops.Set(l, addr, HopUsable, macOf(addr.Netip()))
+		}
+	})
+}
+
+// upward keeps what was passed up.
+type upward struct {
+	full   bool
+	count  bool // only count, for benchmarks
+	frames []risen
+}
+
+type risen struct {
+	nic     int
+	frame   []byte
+	partial bool
+}
+
+func (u *upward) PassUp(_ Time, nic int, frame []byte, partial bool) bool {
+	if u.full {
+		return false
+	}
+	if !u.count {
+		u.frames = append(u.frames, risen{nic, slices.Clone(frame), partial})
+	}
+	return true
+}
+
+// prefixes are routes as a list.
+type prefixes []route
+
+type route struct {
+	prefix netip.Prefix
+	next   Next
+	ok     bool
+}
+
+func (r *prefixes) add(links []Link, words []string) {
+	x := route{prefix: netip.MustParsePrefix(words[0]), next: Next{MTU: 1500}, ok: true}
+	for rest := words[1:]; len(rest) > 0; {
+		switch rest[0] {
+		case "via":
+			x.next.Via, rest = addrOf(rest[1]), rest[2:]
+		case "mtu":
+			x.next.MTU, rest = (&symbol{arg: rest[1]}).argument(), rest[2:]
+		case "unreachable":
+			x.ok, rest = false, rest[1:]
+		default:
+			at := slices.IndexFunc(links, func(l Link) bool { return l.Name == rest[0] })
+			x.next.Link, rest = LinkID(at), rest[1:]
+		}
+	}
+	*r = append(slices.DeleteFunc(*r, func(old route) bool { return old.prefix == x.prefix }), x)
+}
+
+func (r *prefixes) Next(dst, _ packet.Addr, _ LinkID, _ uint32) (Next, bool) {
+	var best *route
+	a := dst.Netip()
+	for i := range *r {
+		x := &(*r)[i]
+		if x.prefix.Contains(a) && (best == nil || x.prefix.Bits() >= best.prefix.Bits()) {
+			best = x
+		}
+	}
+	if best == nil || !best.ok {
+		return Next{}, false
+	}
+	next := best.next
+	if next.Via == (packet.Addr{}) {
+		next.Via = dst
+	}
+	return next, true
+}
