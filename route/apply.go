@@ -12,7 +12,10 @@ import (
 
 // apply takes in what the event socket brought.
 func (m *Mirror) apply(b batch) {
-	m.lost = m.lost || b.lost
+	if b.lost {
+		m.lost = true
+		m.cfg.Log.Info("events of the kernel were lost, everything is read again")
+	}
 	for i := range b.messages {
 		m.event(&b.messages[i])
 	}

@@ -2,6 +2,7 @@ package route
 
 import (
 	"context"
+	"fmt"
 	"log/slog"
 	"net/netip"
 	"os"
@@ -185,14 +186,27 @@ func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 
 // TestMain fails when goroutines outlive the mirrors that made them.
 func TestMain(m *testing.M) {
-	before := runtime.NumGoroutine()
 	code := m.Run()
-	for end := time.Now().Add(5 * time.Second); runtime.NumGoroutine() > before && code == 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(5 * time.Second); code == 0; time.Sleep(5 * time.Millisecond) {
+		left := leftOver()
+		if left == "" {
+			break
+		}
 		if time.Now().After(end) {
-			b := make([]byte, 1<<16)
-			println("goroutines are left over:\n", string(b[:runtime.Stack(b, true)]))
+			fmt.Fprintln(os.Stderr, "a mirror's goroutine is left over:\n"+left)
 			code = 1
 		}
 	}
 	os.Exit(code)
+}
+
+// leftOver finds a goroutine that runs a mirror or its listener.
+func leftOver() string {
+	b := make([]byte, 1<<20)
+	for _, stack := range strings.Split(string(b[:runtime.Stack(b, true)]), "\n\n") {
+		if strings.Contains(stack, "route.(*Mirror)") || strings.Contains(stack, "route.(*listener)") {
+			return stack
+		}
+	}
+	return ""
 }

@@ -8,8 +8,6 @@ import (
 	"net/netip"
 	"slices"
 	"testing"
-
-	"github.com/gaissmai/bart"
 )
 
 // slowTables is the plain twin of tables: a list in order of preference.
@@ -180,18 +178,5 @@ func BenchmarkOneChangeAmongAMillion(b *testing.B) {
 		r := slowRoute{netip.PrefixFrom(netip.AddrFrom4([4]byte{100, byte(i >> 8), byte(i), 0}), 24), 0, netip.AddrFrom4([4]byte{10, 0, 0, byte(i)})}
 		m.tables.add(r.route(), instead)
 		m.publish()
-	}
-}
-
-func BenchmarkFast(b *testing.B) {
-	var ft bart.Fast[uint32]
-	m := offline(1_000_000)
-	for p, n := range m.tables.table(space{false, 254}).best.All4() {
-		ft.Insert(p, n)
-	}
-	rnd := rand.New(rand.NewPCG(3, 3))
-	for i := 0; b.Loop(); i++ {
-		_ = i
-		ft.Lookup(netip.AddrFrom4([4]byte{byte(1 + rnd.IntN(220)), byte(rnd.IntN(256)), byte(rnd.IntN(256)), 1}))
 	}
 }
