@@ -89,11 +89,11 @@ func (c *Config) RouteGen() uint16 { return c.routeGen }
 // serviceIndex finds a service by protocol, address and port: open
 // addressing, at most half full, never changed after it was built.
 type serviceIndex struct {
-	entries []serviceEntry
+	entries []servicePlace
 	shift   uint8
 }
 
-type serviceEntry struct {
+type servicePlace struct {
 	addr  packet.Addr
 	port  uint16
 	proto uint8 // 0 = empty
@@ -104,13 +104,13 @@ const noService = int32(-1)
 
 func newServiceIndex(services []*Service) serviceIndex {
 	size := max(16, 1<<bits.Len(uint(2*len(services))))
-	x := serviceIndex{make([]serviceEntry, size), uint8(64 - bits.Len(uint(size-1)))}
+	x := serviceIndex{make([]servicePlace, size), uint8(64 - bits.Len(uint(size-1)))}
 	for id, s := range services {
 		i := x.home(s.proto, &s.virtual)
 		for x.entries[i].proto != 0 {
 			i = (i + 1) & (len(x.entries) - 1)
 		}
-		x.entries[i] = serviceEntry{s.virtual.Addr, s.virtual.Port, s.proto, int32(id)}
+		x.entries[i] = servicePlace{s.virtual.Addr, s.virtual.Port, s.proto, int32(id)}
 	}
 	return x
 }
