@@ -92,6 +92,16 @@ func (p *Process) Signal(sig syscall.Signal) error { return p.cmd.Process.Signal
 // Done is closed when the process has ended.
 func (p *Process) Done() <-chan struct{} { return p.done }
 
+// Running reports whether the process has not ended yet.
+func (p *Process) Running() bool {
+	select {
+	case <-p.done:
+		return false
+	default:
+		return true
+	}
+}
+
 // Wait waits for the end of the process and says how it ended.
 func (p *Process) Wait() error {
 	<-p.done
@@ -101,10 +111,8 @@ func (p *Process) Wait() error {
 // Stop asks the process to end with SIGTERM, kills it if it does not, and
 // says how it ended.
 func (p *Process) Stop() error {
-	select {
-	case <-p.done:
+	if !p.Running() {
 		return p.err
-	default:
 	}
 	p.Signal(syscall.SIGTERM)
 	select {

@@ -7,6 +7,7 @@ package rig
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net"
 	"os"
 	"os/exec"
@@ -30,7 +31,8 @@ type Rig struct {
 	Socket string // of the director
 
 	director *netlab.Process
-	runs     int
+	runs     int    // how often the director was started
+	log      string // of the last start
 }
 
 // New lays out a network that the end of the test removes. The VIPs are put
@@ -40,7 +42,7 @@ func New(t *testing.T, lay func() (*netlab.Net, error)) *Rig {
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces and AF_XDP need root")
 	}
-	executable(t)
+	Executable(t)
 	n, err := lay()
 	if err != nil {
 		t.Fatal(err)
@@ -53,7 +55,12 @@ func New(t *testing.T, lay func() (*netlab.Net, error)) *Rig {
 	return r
 }
 
+// close stops the director, unless the test did, and shows its logs if the
+// test has failed.
 func (r *Rig) close() {
+	if r.director != nil && r.director.Running() {
+		r.Stop()
+	}
 	if r.T.Failed() {
 		logs, _ := filepath.Glob(filepath.Join(r.Dir, "director*.log"))
 		for _, log := range logs {
@@ -91,9 +98,9 @@ var built = sync.OnceValues(func() (string, error) {
 	return path, err
 })
 
-// executable builds ./cmd/lvx. LVX_BINARY names one to test in its place, as one
+// Executable builds ./cmd/lvx and returns its path. LVX_BINARY names one to test in its place, as one
 // built with -race.
-func executable(t *testing.T) string {
+func Executable(t *testing.T) string {
 	t.Helper()
 	path, err := built()
 	if err != nil {
@@ -111,6 +118,30 @@ func Main(m *testing.M) {
 	os.Exit(code)
 }
 
+// TryRun runs `lvx run`, which is expected to end at once, and returns what it
+// printed.
+func (r *Rig) TryRun(args ...string) (string, error) {
+	return r.lvx("", append([]string{"run", "--socket", r.Socket}, args...)...)
+}
+
+// Start starts another lvx command that asks the running director.
+func (r *Rig) Start(args ...string) *netlab.Process {
+	r.T.Helper()
+	cmd := exec.Command(Executable(r.T), args...)
+	cmd.Env = append(os.Environ(), "LVX_SOCKET="+r.Socket)
+	p, err := r.Director.Start(cmd)
+	r.Must(err)
+	return p
+}
+
+// Log returns what the director has logged.
+func (r *Rig) Log() string {
+	r.T.Helper()
+	text, err := os.ReadFile(r.log)
+	r.Must(err)
+	return string(text)
+}
+
 // Direct starts the director on the topology's NICs with further arguments.
 func (r *Rig) Direct(args ...string) {
 	r.T.Helper()
@@ -120,10 +151,11 @@ func (r *Rig) Direct(args ...string) {
 	}
 	args = append(append([]string{"run", "--socket", r.Socket}, nics...), args...)
 	r.runs++
-	log, err := os.Create(filepath.Join(r.Dir, "director"+string(rune('0'+r.runs))+".log"))
+	r.log = filepath.Join(r.Dir, fmt.Sprintf("director%d.log", r.runs))
+	log, err := os.Create(r.log)
 	r.Must(err)
 	defer log.Close()
-	cmd := exec.Command(executable(r.T), args...)
+	cmd := exec.Command(Executable(r.T), args...)
 	cmd.Stderr = log
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
@@ -134,6 +166,7 @@ func (r *Rig) Direct(args ...string) {
 // Stop ends the director in order; a status other than 0 fails the test.
 func (r *Rig) Stop() {
 	r.T.Helper()
+	r.Balanced()
 	if err := r.director.Stop(); err != nil {
 		r.T.Errorf("director: %v", err)
 	}
@@ -173,6 +206,18 @@ func (r *Rig) Rules(lines ...string) {
 	}
 }
 
+// Balanced compares both sides of the frame balance that `lvx info` prints.
+func (r *Rig) Balanced() {
+	r.T.Helper()
+	var received, originated, transmitted, dropped, passed, held uint64
+	_, balance, _ := strings.Cut(r.Info(), "frames: ")
+	_, err := fmt.Sscanf(balance, "received %d + originated %d = transmitted %d + dropped %d + passed up %d + held %d",
+		&received, &originated, &transmitted, &dropped, &passed, &held)
+	if err != nil || received+originated != transmitted+dropped+passed+held {
+		r.T.Errorf("frame balance: %v: %s", err, balance)
+	}
+}
+
 // Info returns what `lvx info` prints.
 func (r *Rig) Info() string {
 	r.T.Helper()
@@ -186,7 +231,7 @@ func (r *Rig) Info() string {
 func (r *Rig) lvx(stdin string, args ...string) (string, error) {
 	ctx, cancel := context.WithTimeout(context.Background(), Patience)
 	defer cancel()
-	cmd := exec.CommandContext(ctx, executable(r.T), args...)
+	cmd := exec.CommandContext(ctx, Executable(r.T), args...)
 	cmd.Stdin = strings.NewReader(stdin)
 	cmd.Env = append(os.Environ(), "LVX_SOCKET="+r.Socket)
 	return r.Director.Output(cmd)

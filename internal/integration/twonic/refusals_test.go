@@ -1,0 +1,93 @@
+package twonic
+
+import (
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/lvx-lb/lvx/internal/integration/rig"
+	"github.com/lvx-lb/lvx/internal/netlab"
+)
+
+// Whatever keeps a director from starting is one sentence that says what to
+// look at, and nothing is left behind.
+func TestADirectorThatCannotStartSaysWhy(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	bad := filepath.Join(t.TempDir(), "rules")
+	r.Must(
+		os.WriteFile(bad, []byte("# services\n-A -t 172.25.8.110:80 -s rr\n-a -t 172.25.8.110:80 -r nobody -m\n"), 0o600),
+		r.Director.Bridge("br7"))
+	_, err := r.Director.Listen("unix", filepath.Join(r.Dir, "notours"))
+	r.Must(err)
+	for _, c := range []struct {
+		name string
+		args string
+		want []string
+	}{
+		{"an unknown NIC", "--public nosuch --private priv0", []string{"nosuch"}},
+		{"no NIC", "", []string{"--nic"}},
+		{"a rule that is none", "--public pub0 --private priv0 --rules " + bad, []string{bad + ":3"}},
+		{"no rules file", "--public pub0 --private priv0 --rules /nosuch", []string{"/nosuch"}},
+		{"a bridge", "--nic br7", []string{"br7", "bridge"}},
+		{"the loopback NIC", "--nic lo", []string{"lo"}},
+		{"an unknown mode", "--nic pub0 --mode fast", []string{"fast"}},
+		{"zero copy where there is none", "--nic pub0 --mode zerocopy", []string{"pub0"}},
+	} {
+		r.Part(c.name, func(r *rig.Rig) { refused(r, strings.Fields(c.args), c.want...) })
+	}
+	r.Part("a large MTU", func(r *rig.Rig) {
+		r.Must(r.Director.SetMTU("priv0", 9000))
+		refused(r, []string{"--public", "pub0", "--private", "priv0"}, "priv0", "9000", "3498")
+		r.Must(r.Director.SetMTU("priv0", 1500))
+	})
+	if links := r.Run(r.Director, "ip", "link"); strings.Contains(links, "xdp") {
+		t.Errorf("steering stayed attached:\n%s", links)
+	}
+	r.Direct()
+	r.Part("another director on the same socket", func(r *rig.Rig) {
+		refused(r, []string{"--public", "pub0", "--private", "priv0"})
+	})
+	r.Part("another director on the same NIC", func(r *rig.Rig) {
+		refused(r, []string{"--public", "pub0", "--private", "priv0", "--socket", filepath.Join(r.Dir, "second.sock")}, "pub0", "XDP")
+	})
+	r.Stop()
+}
+
+// refused starts a director that must fail with one sentence that contains
+// the given words.
+func refused(r *rig.Rig, args []string, words ...string) {
+	r.T.Helper()
+	said, err := r.TryRun(args...)
+	if _, failed := err.(*exec.ExitError); !failed {
+		r.T.Fatalf("lvx run %v: %v: %s", args, err, said)
+	}
+	var sentence string
+	for line := range strings.Lines(said) {
+		if !strings.Contains(line, "level=INFO") && !strings.Contains(line, "level=WARN") {
+			sentence += line
+		}
+	}
+	if strings.Count(sentence, "\n") != 1 {
+		r.T.Errorf("not one line:\n%s", sentence)
+	}
+	for _, word := range words {
+		if !strings.Contains(sentence, word) {
+			r.T.Errorf("no %q in %q", word, sentence)
+		}
+	}
+}
+
+func TestRulesAreReadAtTheStart(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Nginx(t.TempDir(), "8080")
+	rules := filepath.Join(t.TempDir(), "rules")
+	text := "# the web\n\n" + strings.Join(r.V4().Services("-t", "80", "rr", "8080"), "\n") + "\n"
+	r.Must(os.WriteFile(rules, []byte(text), 0o600))
+	r.Direct("--rules", rules)
+	if got := answers(r, url(r.VIP, "80"), 2); got[0] != "server2" || got[1] != "server1" {
+		t.Errorf("answers: %v", got)
+	}
+	r.Stop()
+}
