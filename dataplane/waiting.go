@@ -38,6 +38,9 @@ func (q *waiting) init(l Limits, total int) {
 
 func (q *waiting) len() int { return len(q.frames) }
 
+// due reports whether a hop has changed since the last look.
+func (q *waiting) due(h *Hops) bool { return len(q.frames) > 0 && h.changed.Load() != q.seen }
+
 // add holds f until hop id is usable, within the limits.
 func (q *waiting) add(w *Worker, f nic.Frame, id HopID, from origin) Reason {
 	w.hops.again(id)
