@@ -12,7 +12,7 @@ import (
 
 // apply takes in what the event socket brought.
 func (m *Mirror) apply(b batch) {
-	if b.lost {
+	if b.lost && !m.lost {
 		m.lost = true
 		m.cfg.Log.Info("events of the kernel were lost, everything is read again")
 	}

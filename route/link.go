@@ -34,7 +34,7 @@ type Link struct {
 
 var tunnels = []string{
 	"gre", "gretap", "ip6gre", "ip6gretap", "erspan", "ip6erspan", "ipip", "ip6tnl", "sit",
-	"vti", "vti6", "vxlan", "geneve", "wireguard", "tun", "tuntap", "xfrm", "bareudp", "gtp", "ppp", "amt",
+	"vti", "vti6", "vxlan", "geneve", "wireguard", "xfrm", "bareudp", "gtp", "ppp", "amt",
 }
 
 // stacked are the kinds that send by the link below them.
@@ -57,13 +57,17 @@ func decodeLink(b []byte) (Link, bool) {
 		Loopback: a.RawFlags&unix.IFF_LOOPBACK != 0, ARP: a.RawFlags&(unix.IFF_NOARP|unix.IFF_LOOPBACK) == 0,
 		Master: a.MasterIndex,
 	}
-	if l.Kind == "device" {
+	switch l.Kind {
+	case "device":
 		l.Kind = ""
+	case "tuntap":
+		l.Kind = "tun"
 	}
 	if len(a.HardwareAddr) == len(l.MAC) {
 		l.MAC = [6]byte(a.HardwareAddr)
 	}
-	l.Tunnel = slices.Contains(tunnels, l.Kind) || a.RawFlags&unix.IFF_POINTOPOINT != 0
+	// A tap device is a plain NIC to this machine, a tun device is not.
+	l.Tunnel = slices.Contains(tunnels, l.Kind) || l.Kind == "tun" && !l.Ethernet || a.RawFlags&unix.IFF_POINTOPOINT != 0
 	// A parent in another namespace has a number that means nothing here.
 	if l.stacked() && a.NetNsID < 0 {
 		l.Parent = a.ParentIndex

@@ -60,6 +60,31 @@ func TestLinkNamesItsBridge(t *testing.T) {
 	is("")
 }
 
+func TestKindsOfLinks(t *testing.T) {
+	for line, ok := range map[string]func(Link) bool{
+		"ip tuntap add x mode tap":                                   func(l Link) bool { return l.Kind == "tun" && l.Ethernet && !l.Tunnel },
+		"ip tuntap add x mode tun":                                   func(l Link) bool { return l.Kind == "tun" && l.Tunnel },
+		"ip link add x type gre local 10.0.0.1 remote 10.0.0.2":      func(l Link) bool { return l.Kind == "gre" && l.Tunnel },
+		"ip link add x type vxlan id 5 dev near dstport 4789":        func(l Link) bool { return l.Kind == "vxlan" && l.Tunnel },
+		"ip link add x type wireguard":                               func(l Link) bool { return l.Kind == "wireguard" && l.Tunnel },
+		"ip link add x type bond":                                    func(l Link) bool { return l.Kind == "bond" && !l.Tunnel },
+		"ip link add x type dummy":                                   func(l Link) bool { return l.Kind == "dummy" && !l.Tunnel },
+		"ip link add link near name x type vlan id 10":               func(l Link) bool { return l.Parent != 0 && l.VLAN == 10 && l.VLANProto == 0x8100 },
+		"ip link add link near name x type vlan proto 802.1ad id 10": func(l Link) bool { return l.VLAN == 10 && l.VLANProto == 0x88a8 },
+		"ip link add link near name x type macvlan mode bridge":      func(l Link) bool { return l.Kind == "macvlan" && l.Parent != 0 },
+		"ip link add x type bridge":                                  func(l Link) bool { return l.Kind == "bridge" && l.Ethernet },
+	} {
+		t.Run(line, func(t *testing.T) {
+			l := newLab(t)
+			l.try(l.near, line)
+			m := l.open(Config{})
+			if x, err := m.LinkByName("x"); err != nil || !ok(x) {
+				t.Errorf("%+v, %v", x, err)
+			}
+		})
+	}
+}
+
 func TestMACsOfMacvlanBelongToTheNIC(t *testing.T) {
 	l := newLab(t)
 	told := &diary[Link]{}

@@ -104,6 +104,27 @@ func TestNeighbourThatDoesNotAnswerFails(t *testing.T) {
 	}
 }
 
+func TestDeadNeighbourIsNoticedWithoutTraffic(t *testing.T) {
+	l := newLab(t)
+	l.try(l.near, "sysctl -qw net.ipv4.neigh.near.interval_probe_time_ms=200")
+	l.run(l.near, "sysctl -qw net.ipv4.neigh.near.base_reachable_time_ms=500", "sysctl -qw net.ipv4.neigh.near.delay_first_probe_time=1",
+		"sysctl -qw net.ipv4.neigh.near.retrans_time_ms=100")
+	told := &diary[Neighbour]{}
+	m := l.open(Config{OnNeighbour: told.add})
+	near := l.index(m, "near")
+	if err := m.Resolve(near, ip("10.0.0.2")); err != nil {
+		t.Fatal(err)
+	}
+	told.hears(t, "an answer", func(n Neighbour) bool { return n.State == Usable })
+	l.run(l.far, "ip addr del 10.0.0.2/24 dev far")
+	told.hears(t, "its death", func(n Neighbour) bool { return n.State == Failed && n.MAC == [6]byte{} })
+	l.run(l.far, "ip addr add 10.0.0.2/24 dev far")
+	eventually(t, "its return", func() (any, bool) {
+		n := m.Neighbour(near, ip("10.0.0.2"))
+		return n, n.State == Usable
+	})
+}
+
 func TestKernelKeepsNeighbourUntilRelease(t *testing.T) {
 	l := newLab(t)
 	m := l.open(Config{})

@@ -95,15 +95,20 @@ func (r *requester) ask(req *nl.NetlinkRequest) error {
 	return req.ExecuteIter(unix.NETLINK_ROUTE, 0, func([]byte) bool { return true })
 }
 
-// dumpTries bounds how often a list that changed while it was read is read again.
-const dumpTries = 5
+// A list that changed while it was read is read again, so often and so long:
+// while a long list is read, no event is looked at.
+const (
+	dumpTries = 5
+	dumpTime  = 500 * time.Millisecond
+)
 
 // dump asks for a whole list; begin is called before each attempt. A list that
 // still changes at the last attempt is taken as it is: the events about those
 // changes are on their way.
 func (r *requester) dump(kind int, header []byte, begin func(), each func([]byte)) error {
 	var err error
-	for range dumpTries {
+	start := time.Now()
+	for try := 0; try == 0 || try < dumpTries && time.Since(start) < dumpTime; try++ {
 		begin()
 		req := nl.NewNetlinkRequest(kind, unix.NLM_F_DUMP)
 		req.AddRawData(header)
