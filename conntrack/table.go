@@ -218,9 +218,14 @@ func (t *Table) Capacity() int { return t.capacity }
 func (t *Table) SetTimeouts(timeouts Timeouts) { t.timeouts = timeouts }
 
 // Packet notes a TCP segment of a connection and returns the state before and
-// after it.
+// after it. An Insert, Remove or Expire since Find may have ended the
+// connection: then nothing happens, but its slot may also be another's by now,
+// which a Name would tell.
 func (t *Table) Packet(i Index, now Tick, dir Direction, e Event) (old, next State) {
 	r := &t.slots[i]
+	if r.free() {
+		return NoState, NoState
+	}
 	old = r.State
 	next = old.Next(dir, e)
 	r.State = next
@@ -232,7 +237,11 @@ func (t *Table) Packet(i Index, now Tick, dir Direction, e Event) (old, next Sta
 }
 
 // Touch notes a packet that changes no state.
-func (t *Table) Touch(i Index, now Tick) { t.seen(i, &t.slots[i], now) }
+func (t *Table) Touch(i Index, now Tick) {
+	if r := &t.slots[i]; !r.free() {
+		t.seen(i, r, now)
+	}
+}
 
 func (t *Table) seen(i Index, r *Record, now Tick) {
 	r.LastSeen = now

@@ -119,6 +119,25 @@ func TestNameDiesWithItsConnection(t *testing.T) {
 	}
 }
 
+func TestPacketOfAnEndedConnectionChangesNothing(t *testing.T) {
+	table := newTable(t, 100)
+	i, _ := table.open(0, tcp, at("198.51.100.7:1"), 0, 80, 80, TimeWait)
+	table.open(0, tcp, at("198.51.100.7:2"), 0, 80, 80, TimeWait)
+	table.Remove(i)
+	before := *table.At(i)
+	if old, next := table.Packet(i, 5, ToServer, EventSYN); old != next {
+		t.Errorf("%v → %v", old, next)
+	}
+	table.Touch(i, 5)
+	table.Remove(i)
+	if *table.At(i) != before || len(table.Gone()) != 1 {
+		t.Errorf("record %+v, gone %v", *table.At(i), table.Gone())
+	}
+	if err := table.sound(0); err != nil {
+		t.Error(err)
+	}
+}
+
 func TestWalkMeetsEveryConnectionOnce(t *testing.T) {
 	table := newTable(t, 1000)
 	for port := range uint16(500) {
