@@ -245,7 +245,7 @@ func (d *Director) Run(ctx context.Context) error {
 func (d *Director) start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if err := d.settings.change(d.mirror, d.links); err != nil {
+	if err := d.settings.change(thisMachine{d.mirror}, d.links); err != nil {
 		return err
 	}
 	for _, n := range d.links.nics {
@@ -268,7 +268,7 @@ func (d *Director) finish() error {
 		errs = append(errs, d.steering.Detach(n.ifindex))
 	}
 	d.drain()
-	return errors.Join(append(errs, d.settings.restore(d.mirror))...)
+	return errors.Join(append(errs, d.settings.restore(thisMachine{d.mirror}))...)
 }
 
 // Close gives everything back. Run must have ended.

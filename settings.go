@@ -8,7 +8,9 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"syscall"
 
+	"github.com/lvx-lb/lvx/nic/xsk"
 	"github.com/lvx-lb/lvx/route"
 )
 
@@ -21,11 +23,32 @@ type settings struct {
 	note settingsNote
 }
 
+// machine is where settings are changed.
+type machine interface {
+	SendRedirects(nic string) (bool, error)
+	SetSendRedirects(nic string, on bool) error
+	Offloads(nic string) (xsk.Offload, error)
+	SetOffloads(nic string, which xsk.Offload, on bool) error
+}
+
+// thisMachine is the one that the director runs on.
+type thisMachine struct{ *route.Mirror }
+
+func (thisMachine) Offloads(nic string) (xsk.Offload, error) { return xsk.Offloads(nic) }
+func (thisMachine) SetOffloads(nic string, which xsk.Offload, on bool) error {
+	return xsk.SetOffloads(nic, which, on)
+}
+
+// vlanOffloads hide tags from XDP, which then sees frames of no VLAN.
+var vlanOffloads = []xsk.Offload{xsk.ReceiveVLAN, xsk.TransmitVLAN}
+
 type settingsNote struct {
 	// Redirects are the NICs, "all" among them, on which the kernel was told
 	// not to send ICMP redirects: a server that follows one bypasses the
 	// director.
 	Redirects []string `json:"send_redirects"`
+	// Offloads are those of each NIC with VLANs that were on.
+	Offloads map[string]xsk.Offload `json:"offloads,omitempty"`
 }
 
 // openSettings reads what a director that crashed has left.
@@ -53,22 +76,12 @@ func openSettings(cfg Config, log *slog.Logger) (*settings, error) {
 
 // change makes the changes. What a crashed director has changed is put back
 // first, so that its notes are not taken for the machine's own settings.
-func (s *settings) change(m *route.Mirror, l *links) error {
+func (s *settings) change(m machine, l *links) error {
 	if err := s.restore(m); err != nil {
 		s.log.Warn("cannot put back all settings of a director that crashed", "error", err)
 	}
-	names := []string{route.All}
-	for _, f := range l.list {
-		names = append(names, f.name)
-	}
-	for _, name := range names {
-		on, err := m.SendRedirects(name)
-		if err != nil {
-			return err
-		}
-		if on {
-			s.note.Redirects = append(s.note.Redirects, name)
-		}
+	if err := s.look(m, l); err != nil {
+		return err
 	}
 	if err := s.write(); err != nil {
 		return err
@@ -81,22 +94,79 @@ func (s *settings) change(m *route.Mirror, l *links) error {
 	if len(s.note.Redirects) > 0 {
 		s.log.Info("send_redirects is off while the director runs", "on", s.note.Redirects)
 	}
+	for name := range s.note.Offloads {
+		if err := s.showTags(m, name); err != nil {
+			return err
+		}
+		s.log.Info("VLAN offloads are off while the director runs", "on", name)
+	}
+	return nil
+}
+
+// look notes what is going to be changed.
+func (s *settings) look(m machine, l *links) error {
+	names := []string{route.All}
+	for _, f := range l.list {
+		names = append(names, f.name)
+		if f.key.NTags == 0 {
+			continue
+		}
+		nic := l.nics[f.nic].name
+		on, err := m.Offloads(nic)
+		if err != nil {
+			return err
+		}
+		if on &= xsk.ReceiveVLAN | xsk.TransmitVLAN; on != 0 {
+			s.note.Offloads[nic] = on
+		}
+	}
+	for _, name := range names {
+		on, err := m.SendRedirects(name)
+		if err != nil {
+			return err
+		}
+		if on {
+			s.note.Redirects = append(s.note.Redirects, name)
+		}
+	}
+	return nil
+}
+
+// showTags turns the VLAN offloads of a NIC off. One that goes on taking tags
+// out of frames is of no use; one that goes on writing them does no harm.
+func (s *settings) showTags(m machine, nic string) error {
+	for _, which := range vlanOffloads {
+		if s.note.Offloads[nic]&which == 0 {
+			continue
+		}
+		err := m.SetOffloads(nic, which, false)
+		if err != nil && which == xsk.ReceiveVLAN {
+			return fmt.Errorf("%w: %s takes the VLAN tags out of frames: %w", ErrNIC, nic, err)
+		}
+		if err != nil {
+			s.log.Warn("an offload stays on", "error", err)
+		}
+	}
 	return nil
 }
 
 // restore puts everything back.
-func (s *settings) restore(m *route.Mirror) error {
+func (s *settings) restore(m machine) error {
 	var errs []error
-	for _, name := range s.note.Redirects {
-		if err := m.SetSendRedirects(name, true); err != nil && !errors.Is(err, fs.ErrNotExist) {
+	put := func(err error) {
+		if err != nil && !errors.Is(err, fs.ErrNotExist) && !errors.Is(err, syscall.ENODEV) {
 			errs = append(errs, err)
 		}
 	}
-	s.note = settingsNote{}
+	for _, name := range s.note.Redirects {
+		put(m.SetSendRedirects(name, true))
+	}
+	for name, was := range s.note.Offloads {
+		put(m.SetOffloads(name, was, true))
+	}
+	s.note = settingsNote{Offloads: map[string]xsk.Offload{}}
 	if s.path != "" {
-		if err := os.Remove(s.path); err != nil && !errors.Is(err, fs.ErrNotExist) {
-			errs = append(errs, err)
-		}
+		put(os.Remove(s.path))
 	}
 	return errors.Join(errs...)
 }

@@ -1,6 +1,7 @@
 package xsk
 
 import (
+	"errors"
 	"fmt"
 	"net"
 	"unsafe"
@@ -15,12 +16,6 @@ type ethtoolChannels struct {
 	rxCount, txCount, otherCount, combinedCount uint32
 }
 
-type ifreqEthtool struct {
-	name [unix.IFNAMSIZ]byte
-	data unsafe.Pointer
-	_    [24 - unsafe.Sizeof(uintptr(0))]byte
-}
-
 // Queues returns how many receive queues the NIC of that name has now, in the
 // network namespace of the calling thread. A driver that does not tell has
 // one.
@@ -31,25 +26,14 @@ func Queues(name string) (int, error) {
 
 // queuesOf counts receive and transmit queues.
 func queuesOf(name string) (receive, transmit int, err error) {
-	fd, err := unix.Socket(unix.AF_INET, unix.SOCK_DGRAM|unix.SOCK_CLOEXEC, 0)
-	if err != nil {
+	c := ethtoolChannels{cmd: unix.ETHTOOL_GCHANNELS}
+	switch err := ethtool(name, unsafe.Pointer(&c)); {
+	case errors.Is(err, unix.EOPNOTSUPP):
+		return 1, 1, nil
+	case err != nil:
 		return 0, 0, fmt.Errorf("count queues of %s: %w", name, err)
 	}
-	defer unix.Close(fd)
-	if len(name) >= unix.IFNAMSIZ {
-		return 0, 0, fmt.Errorf("count queues of %s: %w", name, unix.ENODEV)
-	}
-	c := ethtoolChannels{cmd: unix.ETHTOOL_GCHANNELS}
-	req := ifreqEthtool{data: unsafe.Pointer(&c)}
-	copy(req.name[:], name)
-	_, _, errno := unix.Syscall(unix.SYS_IOCTL, uintptr(fd), unix.SIOCETHTOOL, uintptr(unsafe.Pointer(&req)))
-	switch errno {
-	case 0:
-		return int(max(c.rxCount+c.combinedCount, 1)), int(max(c.txCount+c.combinedCount, 1)), nil
-	case unix.EOPNOTSUPP:
-		return 1, 1, nil
-	}
-	return 0, 0, fmt.Errorf("count queues of %s: %w", name, errno)
+	return int(max(c.rxCount+c.combinedCount, 1)), int(max(c.txCount+c.combinedCount, 1)), nil
 }
 
 // wantTransmitQueue refuses a queue that only receives: a socket on it would
