@@ -41,7 +41,7 @@ func TestVLANDeviceNamesItsParentAndTag(t *testing.T) {
 }
 
 func TestTunnelsAndBondsAreTold(t *testing.T) {
-	for kind, tunnel := range map[string]bool{"gre": true, "gretap": true, "ipip": true, "sit": true, "wireguard": true, "bond": false, "dummy": false} {
+	for kind, tunnel := range map[string]bool{"ip6gre": true, "ipip": true, "sit": true, "wireguard": true, "bond": false, "dummy": false} {
 		if l, ok := decodeLink(linkMessage(kind, nil)); !ok || l.Kind != kind || l.Tunnel != tunnel {
 			t.Errorf("%s: %+v, %v", kind, l, ok)
 		}
