@@ -59,7 +59,8 @@ func (v *vips) follow(set *service.Set) error {
 }
 
 func (v *vips) need(vip netip.Addr) error {
-	if v.mirror.IsOwn(vip) || v.added[vip] != 0 {
+	// `ip route add local VIP dev lo` makes it the director's as well.
+	if v.added[vip] != 0 || v.mirror.Lookup(vip, netip.Addr{}, 0, 0).Kind == route.Local {
 		return nil
 	}
 	if !v.add || len(v.public) == 0 {
