@@ -132,6 +132,10 @@ func (w *Worker) translateError(b *Batch, i int) {
 		b.finish(i, Drop, why)
 		return
 	}
+	if (p.V6 || p.DF) && p.IPLen() > w.hops.mtu(id) {
+		b.finish(i, Drop, TooBig) // no error about an error
+		return
+	}
 	if toServer {
 		w.stats[rec.Server].InPkts++
 		w.stats[rec.Server].InBytes += uint64(p.IPLen())

@@ -209,10 +209,8 @@ func (q *fragments) finish(w *Worker, d *datagram) {
 	switch b.verdicts[0] {
 	case PassUp:
 		q.passUp(w, d)
-	case Drop:
-		q.drop(w, d, b.reasons[0])
 	default:
-		q.drop(w, d, Recut)
+		q.drop(w, d, b.reasons[0])
 	}
 }
 

@@ -62,7 +62,7 @@ func NewHops() *Hops {
 // Wanted receives a token after a worker claimed a hop.
 func (h *Hops) Wanted() <-chan struct{} { return h.wake }
 
-func hopWhere(link LinkID, mtu int) uint64 { return uint64(link) | uint64(uint16(mtu))<<16 }
+func hopWhere(link LinkID, mtu int) uint64 { return uint64(link) | uint64(min(mtu, 0xffff))<<16 }
 
 func hopHome(addr packet.Addr, where uint64) uint32 {
 	x := (addr.Hi ^ where) * 0x9e3779b97f4a7c15

@@ -38,6 +38,9 @@ func (l *Link) source(v6 bool) packet.Addr {
 
 // linkOf finds the link of NIC nic with p's tags, noLink if there is none.
 func (c *Config) linkOf(nic int, p *packet.Packet) LinkID {
+	if nic >= len(c.nics) {
+		return noLink
+	}
 	for _, id := range c.nics[nic] {
 		l := &c.Links[id]
 		if l.NTags != p.Tags {

@@ -89,7 +89,7 @@ func (w *Worker) classify(b *Batch, i int) {
 		b.finish(i, Drop, Martian)
 	case p.HasPorts && (p.Proto == packet.TCP || p.Proto == packet.UDP):
 		b.kinds[i] = kindFlow
-	case p.IsError && p.Quote.OK:
+	case p.IsError && p.Quote.OK && p.Quote.HasPorts:
 		b.kinds[i] = kindError
 	default:
 		b.kinds[i] = kindOther
@@ -141,7 +141,6 @@ func (w *Worker) aim(b *Batch, i int, proto uint8, src, dst packet.Endpoint) {
 func (w *Worker) find(b *Batch, i int) {
 	at := w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], b.dir[i])
 	if at != conntrack.None && b.dir[i] == conntrack.ToClient && !w.fromServer(b, i, at) {
-		// A forged source: nothing that comes in elsewhere is an answer.
 		b.kinds[i] = kindOther
 		return
 	}
@@ -156,14 +155,16 @@ func (w *Worker) find(b *Batch, i int) {
 }
 
 // fromServer reports whether packet i came in over a link that the server of
-// connection at answers on.
+// connection at answers on, and goes to the client. Anything else has a forged
+// source, or is an error about the connection for somebody else.
 func (w *Worker) fromServer(b *Batch, i int, at conntrack.Index) bool {
 	s := w.config.servers[w.table.At(at).Server]
-	return s != nil && s.links.Load()>>b.link[i]&1 != 0
+	return s != nil && s.links.Load()>>b.link[i]&1 != 0 && b.packets[i].Dst == b.client[i].Addr
 }
 
 // schedule opens connections for packets to a service that have none.
 func (w *Worker) schedule(b *Batch) {
+	ended := w.ended
 	for i := range b.n {
 		if b.kinds[i] != kindFlow || b.service[i] == noService || b.dir[i] != conntrack.ToServer {
 			continue
@@ -178,6 +179,23 @@ func (w *Worker) schedule(b *Batch) {
 			continue
 		}
 		w.begin(b, i)
+	}
+	if w.ended != ended {
+		w.lookAgain(b)
+	}
+}
+
+// lookAgain finds the packets' connections anew: some have ended for others
+// since track, and their records may be somebody else's now.
+func (w *Worker) lookAgain(b *Batch) {
+	for i := range b.n {
+		if b.kinds[i] == kindDone || b.conn[i] == conntrack.None {
+			continue
+		}
+		b.conn[i] = w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], b.dir[i])
+		if b.conn[i] == conntrack.None {
+			b.finish(i, Drop, TableFull)
+		}
 	}
 }
 

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"bytes"
 	"encoding/binary"
+	"encoding/hex"
 	"fmt"
 	"net/netip"
 	"os"
@@ -233,7 +234,11 @@ func (s *script) rises(l LinkID, words []string) {
 
 func (s *script) compare(got, want []byte) {
 	if !bytes.Equal(got, want) {
-		s.failf("got\n%s\nwant\n%s", dissect(got), dissect(want))
+		at := 0
+		for at < min(len(got), len(want)) && got[at] == want[at] {
+			at++
+		}
+		s.failf("differ at byte %d of %d and %d; got\n%swant\n%s%s", at, len(got), len(want), dissect(got), dissect(want), s.dropped())
 	}
 }
 
@@ -247,8 +252,14 @@ func (s *script) dropped() string {
 	return fmt.Sprintf("held %d, dropped so far: %v", s.worker.Held(), list)
 }
 
+// dissect says what frame is, in few lines.
 func dissect(frame []byte) string {
-	return gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default).Dump()
+	var text strings.Builder
+	for _, l := range gopacket.NewPacket(frame, layers.LayerTypeEthernet, gopacket.Default).Layers() {
+		line := gopacket.LayerString(l)
+		fmt.Fprintf(&text, "  %.300s\n", line)
+	}
+	return text.String() + hex.Dump(frame[:min(len(frame), 128)])
 }
 
 // keep writes what went in and out of a failed script for a closer look.

@@ -111,6 +111,7 @@ type Worker struct {
 	piece   packet.Packet // of a packet that is recut
 	built   packet.Packet // that reply sends
 	warm    uint64        // keeps the stage that touches table lines alive
+	ended   uint64        // connections that were taken off the counts
 
 	mailbox mailbox
 	sleeper sleeper
@@ -332,15 +333,20 @@ func (w *Worker) refill(n, q int) {
 
 // expire ends connections whose time has come and looks at what is held.
 func (w *Worker) expire() {
-	n := w.table.Expire(w.tick, 256)
-	w.Counters.Expired += uint64(n)
+	w.table.Expire(w.tick, 256)
+	w.Counters.Expired += uint64(len(w.table.Gone()))
 	w.settleGone()
 	w.frags.expire(w)
 }
 
 // settleGone takes ended connections off their servers' counts.
 func (w *Worker) settleGone() {
-	for _, g := range w.table.Gone() {
+	gone := w.table.Gone()
+	if len(gone) == 0 {
+		return
+	}
+	w.ended += uint64(len(gone))
+	for _, g := range gone {
 		if s := w.config.servers[g.Server]; s != nil {
 			if g.State.Active() {
 				s.counts.Active.Add(-1)
