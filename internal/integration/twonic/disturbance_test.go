@@ -2,11 +2,14 @@ package twonic
 
 import (
 	"bytes"
+	"errors"
 	"io"
 	"net"
+	"net/http"
 	"net/netip"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -22,6 +25,7 @@ type disturbance struct {
 
 var disturbances = []disturbance{
 	{"the director asks a server", directorAsks},
+	{"the client asks the director itself", clientAsksDirector},
 	{"large pings of VIP and DIP", largePings},
 	{"a large datagram from a server to the director", largeDatagram},
 	{"a frame for somebody else", foreignFrame},
@@ -32,11 +36,14 @@ var disturbances = []disturbance{
 	{"servers come and go", serversChange},
 }
 
-func TestRequestsGoOnBeside(t *testing.T) {
+func TestRequestsGoOnBeside(t *testing.T)              { goOnBeside(t) }
+func TestRequestsGoOnBesideInGenericMode(t *testing.T) { goOnBeside(t, "--mode", "generic") }
+
+func goOnBeside(t *testing.T, args ...string) {
 	r := rig.New(t, netlab.TwoNIC)
 	r.Nginx(t.TempDir(), "80", "8080", "8081")
 	r.Echo("7")
-	r.Direct()
+	r.Direct(args...)
 	f := r.V4()
 	r.Rules(f.Services("-t", "80", "rr", "8080")...)
 	for _, d := range disturbances {
@@ -62,6 +69,27 @@ func directorAsks(r *rig.Rig) {
 			if said := r.Curl(r.Director, url(rip, port)); said != r.Servers[i].Name+" "+r.DIP {
 				r.T.Errorf("%s:%s answers %q", rip, port, said)
 			}
+		}
+	}
+}
+
+// clientAsksDirector calls what listens on the director: its own address with
+// a service's port, and the VIP with a port that no service has.
+func clientAsksDirector(r *rig.Rig) {
+	for _, address := range []string{
+		net.JoinHostPort(r.Gateway, "80"), net.JoinHostPort(r.Gateway6, "80"),
+		net.JoinHostPort(r.VIP, "22"), net.JoinHostPort(r.VIP6, "22"),
+	} {
+		l, err := r.Director.Listen("tcp", address)
+		r.Must(err)
+		go http.Serve(l, http.HandlerFunc(func(w http.ResponseWriter, _ *http.Request) { io.WriteString(w, "director") }))
+		if said := r.Curl(r.Client, "http://"+address+"/"); said != "director" {
+			r.T.Errorf("%s answers %q", address, said)
+		}
+		r.Must(l.Close())
+		refused := r.Client.Do(func() error { _, err := rig.Ask(netip.AddrPort{}, address); return err })
+		if !errors.Is(refused, syscall.ECONNREFUSED) {
+			r.T.Errorf("%s, where nobody listens any more: %v", address, refused)
 		}
 	}
 }
@@ -165,7 +193,10 @@ func kernelRoutes(r *rig.Rig) {
 	r.Must(r.Director.Sysctl("net.ipv4.ip_forward", "1"))
 	for i, rip := range r.RIPs {
 		for _, port := range []string{"80", "8080"} {
-			if said := r.Curl(r.Client, url(rip, port)); said != r.Servers[i].Name+" "+r.CIP {
+			// From ports of its own: IPVS, and so the director, takes the answer
+			// for that of a connection from the same client port.
+			said := r.Run(r.Client, "curl", "-gsS", "--max-time", "10", "--local-port", "20000-20100", url(rip, port))
+			if strings.TrimSpace(said) != r.Servers[i].Name+" "+r.CIP {
 				r.T.Errorf("%s:%s answers %q", rip, port, said)
 			}
 		}

@@ -128,6 +128,33 @@ func TestLargeDatagramsPassInFragments(t *testing.T) {
 	})
 }
 
+// Frames arrive on both queues, and each queue has its socket.
+func TestEveryQueueOfANICIsServed(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	for _, nic := range []string{"pub0", "priv0"} {
+		r.Run(r.Director, "ethtool", "-L", nic, "rx", "2", "tx", "2")
+	}
+	for _, end := range []struct {
+		host *netlab.Host
+		nic  string
+	}{{r.Client, "eth0"}, {r.Switch, "director"}} {
+		r.Run(end.host, "ethtool", "-L", end.nic, "rx", "2", "tx", "2")
+	}
+	r.Nginx(t.TempDir(), "8080")
+	r.Direct()
+	r.Rules(r.V4().Services("-t", "80", "rr", "8080")...)
+	res := r.Storm(clients(r, 4), 500, 500, r.VIP+":80")
+	if failed := res.Failed(); failed != "" || res.Sent != 2000 {
+		t.Errorf("%d requests made: %s", res.Sent, failed)
+	}
+	queues := r.Run(r.Director, "ethtool", "-S", "pub0")
+	for _, queue := range []string{"rx_queue_0_xdp_packets: 0\n", "rx_queue_1_xdp_packets: 0\n"} {
+		if strings.Contains(queues, queue) {
+			t.Errorf("one queue received nothing, so this shows nothing:\n%s", queues)
+		}
+	}
+}
+
 func TestListingNamesHostsFromEtcHosts(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
 	r.Director.Files["/etc/hosts"] = r.VIP + " www.example.test www\n" + r.RIPs[0] + " web1.example.test web1\n"
