@@ -24,6 +24,13 @@ var errorTypes = [...][2][2]uint8{
 	errTooBig:   {{packet.Unreachable, 4}, {packet.TooBig6, 0}},
 }
 
+func (e errorKind) of(v6 bool) [2]uint8 {
+	if v6 {
+		return errorTypes[e][1]
+	}
+	return errorTypes[e][0]
+}
+
 // answerReset answers packet i as a host does that has no such connection.
 // The packet itself is dropped; the answer goes out in its frame.
 func (w *Worker) answerReset(b *Batch, i int) {
@@ -53,10 +60,7 @@ func (w *Worker) answerError(b *Batch, i int, e errorKind, mtu int, why Reason) 
 		b.finish(i, Drop, ErrorLimited)
 		return
 	}
-	t := errorTypes[e][0]
-	if p.V6 {
-		t = errorTypes[e][1]
-	}
+	t := e.of(p.V6)
 	n := packet.BuildError(w.scratch[:], p, src, t[0], t[1], uint32(mtu))
 	if n > 0 && w.answer(b, i, n, why) {
 		w.Counters.Errors++

@@ -179,10 +179,18 @@ func (s *script) partial(args []string) {
 	s.adopt()
 }
 
-// down NIC, and NIC is down: nothing leaves it.
+// down NIC: nothing leaves it.
 func (s *script) down(args []string) {
 	n, _ := strconv.Atoi(args[0])
 	s.nics[n].SetDown(true)
+}
+
+// up NIC: what was queued leaves with the next kick.
+func (s *script) upAgain(args []string) {
+	n, _ := strconv.Atoi(args[0])
+	s.nics[n].SetDown(false)
+	s.nics[n].Kick()
+	s.run(s.t)
 }
 
 // upward full|ready: room on the way back.

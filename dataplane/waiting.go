@@ -86,27 +86,34 @@ func (q *waiting) look(w *Worker) {
 }
 
 // unreachable drops a frame that waited in vain and tells its sender. The
-// error quotes the packet as IPVS does: with the virtual endpoint in its place
-// again, but the transport checksum of the translated one.
+// error quotes the packet as IPVS does: with the endpoint that was replaced in
+// its place again, but the transport checksum of the translated one.
 func (w *Worker) unreachable(x *waitingFrame) {
 	p := &w.waiting.about
-	if packet.Parse(w.pool.Data(x.frame), p) == packet.OK && packet.MayError(p) && !p.IsError && w.limiter.allow(w.now, p.Src) {
-		src := w.config.Links[x.from.link].source(p.V6)
-		if pair := &w.config.pairs[x.from.slot]; x.from.dir == conntrack.ToServer {
-			src = pair.Virtual
-			p.Restore(packet.Endpoint{Addr: src, Port: x.from.port}, packet.Destination)
-		}
-		e := errorTypes[errHost][0]
-		if p.V6 {
-			e = errorTypes[errHost][1]
-		}
-		if src != (packet.Addr{}) {
-			if n := packet.BuildError(w.scratch[:], p, src, e[0], e[1], 0); n > 0 && w.reply(x.frame.Addr, n, x.from.link, x.from.mac) {
-				w.Counters.Dropped[NoHop]++
-				w.Counters.Errors++
-				return
-			}
-		}
+	if packet.Parse(w.pool.Data(x.frame), p) == packet.OK && packet.MayError(p) && w.tellUnreachable(x, p) {
+		w.Counters.Dropped[NoHop]++
+		w.Counters.Errors++
+		return
 	}
 	w.drop(x.frame.Addr, NoHop)
+}
+
+func (w *Worker) tellUnreachable(x *waitingFrame, p *packet.Packet) bool {
+	s := w.config.servers[x.from.slot]
+	if s == nil {
+		return false
+	}
+	src := w.config.pairs[x.from.slot].Virtual
+	if x.from.dir == conntrack.ToServer {
+		p.Restore(packet.Endpoint{Addr: src, Port: x.from.port}, packet.Destination)
+	} else {
+		src = w.config.Links[x.from.link].source(p.V6)
+		p.Restore(s.real, packet.Source)
+	}
+	if src == (packet.Addr{}) || !w.limiter.allow(w.now, p.Src) {
+		return false
+	}
+	e := errHost.of(p.V6)
+	n := packet.BuildError(w.scratch[:], p, src, e[0], e[1], 0)
+	return n > 0 && w.reply(x.frame.Addr, n, x.from.link, x.from.mac)
 }
