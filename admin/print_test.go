@@ -214,7 +214,7 @@ func TestTheLackOfAListIsTold(t *testing.T) {
 	check(t, broken{k}, "-Ln", "the table is on fire\n[rc=1]\n")
 	check(t, broken{k}, "-S", "the table is on fire\n[rc=1]\n")
 	check(t, broken{k}, "-C", "the table is on fire\n[rc=255]\n")
-	check(t, broken{k}, "-lc", connTitle+"\nthe table is on fire\n[rc=1]\n")
+	check(t, broken{k}, "-lc", "the table is on fire\n[rc=1]\n")
 	check(t, broken{k}, "-l --timeout", "the table is on fire\n[rc=1]\n")
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"io/fs"
+	"sync"
 
 	"github.com/lvx-lb/lvx/service"
 )
@@ -140,13 +141,7 @@ func (t *tool) list(c *Command) int {
 	case c.verb == save:
 		err = t.save(p.names)
 	case c.listing.table == connections:
-		p.connTitles()
-		err = t.director.Conns(t.ctx, func(part []service.Conn) error {
-			for i := range part {
-				p.conn(&part[i])
-			}
-			return nil
-		})
+		err = t.listConns(&p)
 	case c.listing.table == timeoutValues:
 		err = t.listTimeouts(&p)
 	case c.listing.table == rules:
@@ -159,6 +154,22 @@ func (t *tool) list(c *Command) int {
 		return exitList
 	}
 	return 0
+}
+
+// listConns prints the titles when it is known that a list follows.
+func (t *tool) listConns(p *printer) error {
+	titles := sync.OnceFunc(p.connTitles)
+	err := t.director.Conns(t.ctx, func(part []service.Conn) error {
+		titles()
+		for i := range part {
+			p.conn(&part[i])
+		}
+		return nil
+	})
+	if err == nil {
+		titles()
+	}
+	return err
 }
 
 func (t *tool) listTimeouts(p *printer) error {
