@@ -53,10 +53,15 @@ func names(list string) []string {
 	return out
 }
 
-// imports asks the go command what each package imports of ours, tests left
-// out. The root package is called lvx.
-func imports(t *testing.T) map[string][]string {
-	list := exec.Command("go", "list", "-e", "-f", `{{.ImportPath}}{{range .Imports}} {{.}}{{end}}`, "./...")
+const (
+	code  = "{{range .Imports}} {{.}}{{end}}"
+	tests = "{{range .TestImports}} {{.}}{{end}}{{range .XTestImports}} {{.}}{{end}}"
+)
+
+// imports asks the go command what each package imports of ours, in its code
+// or in its tests. The root package is called lvx.
+func imports(t *testing.T, where string) map[string][]string {
+	list := exec.Command("go", "list", "-e", "-f", "{{.ImportPath}}"+where, "./...")
 	list.Dir = root
 	out, err := list.Output()
 	if err != nil {
@@ -91,7 +96,7 @@ func TestImportsFollowTheArrows(t *testing.T) {
 		t.Log("ARCHITECTURE.md is not there yet: the planned arrows hold")
 		text = planned
 	}
-	allowed, found := arrows(text), imports(t)
+	allowed, found, tested := arrows(text), imports(t, code), imports(t, tests)
 	for from, to := range found {
 		if strings.HasPrefix(from, "internal/") {
 			continue
@@ -108,7 +113,9 @@ func TestImportsFollowTheArrows(t *testing.T) {
 	for from, to := range allowed {
 		for _, imported := range to {
 			_, both := found[imported]
-			if is, here := found[from]; here && both && err == nil && !slices.Contains(is, imported) {
+			is, here := found[from]
+			is = append(is, tested[from]...) // a benchmark is nothing but tests
+			if here && both && err == nil && !slices.Contains(is, imported) {
 				t.Errorf("ARCHITECTURE.md draws %s ► %s, which is no import", from, imported)
 			}
 		}
@@ -116,7 +123,7 @@ func TestImportsFollowTheArrows(t *testing.T) {
 }
 
 func TestNothingImportsTheIntegrationTests(t *testing.T) {
-	for from, to := range imports(t) {
+	for from, to := range imports(t, code) {
 		for _, imported := range to {
 			if strings.HasPrefix(imported, "internal/integration") && !strings.HasPrefix(from, "internal/integration") {
 				t.Errorf("%s imports %s", from, imported)
