@@ -106,6 +106,16 @@ func (w *Worker) sendTo(id HopID, f nic.Frame) {
 	w.send(w.config.Links[w.hops.link(id)].NIC, f)
 }
 
+// nextID returns an identification for the pieces of an IPv6 datagram. None
+// comes back before all have been, and the next one is not plain to see
+// (RFC 7739).
+func (w *Worker) nextID() uint32 {
+	w.ipID++
+	x := w.ipID * 0x9e3779b1
+	x = (x ^ x>>16 ^ uint32(w.frags.seed>>32)) * 0x85ebca6b
+	return x ^ x>>15
+}
+
 // recut sends packet i in pieces: a reassembled datagram, or one larger than
 // the MTU. A datagram leaves in pieces no larger than the largest it came in.
 func (w *Worker) recut(b *Batch, i int, id HopID) {
@@ -115,8 +125,7 @@ func (w *Worker) recut(b *Batch, i int, id HopID) {
 	if b.whole {
 		mtu = min(mtu, b.limit)
 		if ip = b.id; p.V6 {
-			w.ipID++
-			ip = w.ipID
+			ip = w.nextID()
 		}
 	}
 	from := w.origin(b, i)

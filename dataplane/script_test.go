@@ -56,15 +56,33 @@ type script struct {
 func runScript(t *testing.T, top topology, text string) {
 	s := &script{t: t, names: map[string]int{}, top: top, sizes: sizes{conns: 1000, frames: 256, ring: 256}}
 	defer s.keep()
-	for line := range strings.Lines(text) {
-		s.line++
-		line, _, _ = strings.Cut(line, "#")
-		if s.text = strings.TrimSpace(line); s.text != "" {
-			s.step(strings.Fields(s.text))
-		}
-	}
+	s.play(slices.Collect(strings.Lines(text)), 1, strings.NewReplacer())
 	s.text = "end of script"
 	s.idle()
+}
+
+// play takes the steps of lines, the first of which has the number from. What
+// stands between each NAME FIRST LAST and end is taken for every number, in
+// the place of {NAME}.
+func (s *script) play(lines []string, from int, names *strings.Replacer) {
+	for i := 0; i < len(lines); i++ {
+		line, _, _ := strings.Cut(lines[i], "#")
+		s.line, s.text = from+i, strings.TrimSpace(names.Replace(line))
+		words := strings.Fields(s.text)
+		switch {
+		case len(words) == 0:
+		case words[0] == "each":
+			first, _ := strconv.Atoi(words[2])
+			last, _ := strconv.Atoi(words[3])
+			n := slices.IndexFunc(lines[i:], func(l string) bool { return strings.TrimSpace(l) == "end" })
+			for ; first <= last; first++ {
+				s.play(lines[i+1:i+n], from+i+1, strings.NewReplacer("{"+words[1]+"}", strconv.Itoa(first)))
+			}
+			i += n
+		default:
+			s.step(words)
+		}
+	}
 }
 
 func (s *script) failf(format string, args ...any) {
@@ -207,7 +225,10 @@ func (s *script) bind(l LinkID, sym *symbol, got []byte) {
 	if _, known := s.names[name]; !known {
 		ip := got[min(len(got), 14+4*int(s.links[l].NTags)):]
 		switch {
-		case sym.v6() && len(ip) >= 48:
+		case sym.v6() && len(ip) >= 56:
+			if sym.has("hbh") {
+				ip = ip[8:]
+			}
 			s.names[name] = int(binary.BigEndian.Uint32(ip[44:]))
 		case len(ip) >= 20:
 			s.names[name] = int(binary.BigEndian.Uint16(ip[4:]))
