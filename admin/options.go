@@ -3,6 +3,7 @@ package admin
 import (
 	"math"
 	"net/netip"
+	"strings"
 
 	"github.com/lvx-lb/lvx/service"
 )
@@ -229,12 +230,12 @@ func (p *parser) setMcastGroup(v value) error {
 	if err := p.give(mcastGroup); err != nil {
 		return err
 	}
-	group, err := netip.ParseAddr(v.text)
-	switch {
-	case err == nil && group.Is6() && !group.IsMulticast():
-		return usage("invalid IPv6 mcast-group `%s'", v.text)
-	case err != nil, !group.IsMulticast():
-		return usage("invalid IPv4 mcast-group `%s'", v.text)
+	family := "IPv4"
+	if strings.Contains(v.text, ":") {
+		family = "IPv6"
+	}
+	if group, err := netip.ParseAddr(v.text); err != nil || !group.IsMulticast() {
+		return usage("invalid %s mcast-group `%s'", family, v.text)
 	}
 	return nil
 }

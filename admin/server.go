@@ -7,6 +7,7 @@ import (
 	"io"
 	"net"
 	"os"
+	"slices"
 	"sync"
 	"time"
 
@@ -25,7 +26,8 @@ type Server struct {
 const (
 	patience   = 10 * time.Second
 	maxClients = 64
-	statusPart = 64 // services a reply
+	statusPart = 64   // services a reply
+	connsPart  = 1024 // connections a reply
 )
 
 // Listen takes the socket at path for this process. Clients may connect from
@@ -166,8 +168,13 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn, d Director, q r
 			err = s.send(conn, reply{Version: version, More: true, Services: a.Services[:statusPart]})
 		}
 	case askConns:
-		err = d.Conns(ctx, func(part []service.Conn) error {
-			return s.send(conn, reply{Version: version, More: true, Conns: part})
+		err = d.Conns(ctx, func(list []service.Conn) error {
+			for part := range slices.Chunk(list, connsPart) {
+				if err := s.send(conn, reply{Version: version, More: true, Conns: part}); err != nil {
+					return err
+				}
+			}
+			return nil
 		})
 	case askTimeouts:
 		a.Timeouts = new(service.Timeouts)
