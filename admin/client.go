@@ -33,7 +33,7 @@ func (c *Client) connect(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.path)
 	if err != nil {
-		return nil, fmt.Errorf("%w at %s: %w", ErrUnreachable, c.path, err)
+		return nil, fmt.Errorf("%w at %s (is `lvx run` running?): %w", ErrUnreachable, c.path, err)
 	}
 	return conn, nil
 }
