@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/lvx-lb/lvx/bpf"
 	"golang.org/x/sys/unix"
 )
 
@@ -16,4 +17,12 @@ func explainKernel(err error) error {
 		return fmt.Errorf("%w; this kernel has no AF_XDP (CONFIG_XDP_SOCKETS, Linux 5.18 or newer)", err)
 	}
 	return err
+}
+
+// explainNIC names the NIC of an error, and the remedy where there is one.
+func explainNIC(name string, err error) error {
+	if errors.Is(err, bpf.ErrForeign) {
+		return fmt.Errorf("%s: %w; stop its owner, or run: ip link set dev %s xdp off", name, err, name)
+	}
+	return fmt.Errorf("%s: %w", name, err)
 }

@@ -7,8 +7,6 @@ import (
 	"github.com/lvx-lb/lvx/bpf"
 )
 
-var bpfForeign = bpf.ErrForeign
-
 // keys are what steering has been told, so that only differences are written.
 type keys struct {
 	steering *bpf.Steering

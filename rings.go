@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/nic/xsk"
 )
@@ -50,7 +51,7 @@ func (d *Director) openRings() error {
 		if err = d.tryMode(mode, queues); err == nil {
 			return nil
 		}
-		if errors.Is(err, bpfForeign) {
+		if errors.Is(err, bpf.ErrForeign) {
 			return err
 		}
 		refused = append(refused, fmt.Errorf("%v: %w", mode, err))
@@ -83,14 +84,14 @@ func (d *Director) tryMode(mode xsk.Mode, queues []int) (err error) {
 	}()
 	for _, n := range d.links.nics {
 		if err := d.steering.Attach(n.ifindex, mode == xsk.Generic); err != nil {
-			return err
+			return explainNIC(n.name, err)
 		}
 	}
 	d.awaitCarrier()
 	for i, n := range d.links.nics {
 		for q := range queues[i] {
 			if err := xsk.Probe(n.ifindex, q, mode); err != nil {
-				return err
+				return fmt.Errorf("%s: %w", n.name, err)
 			}
 		}
 	}
