@@ -69,6 +69,16 @@ func TestADownloadArrivesByteForByte(t *testing.T) {
 	}
 }
 
+// iperf is what matters of the report of iperf3.
+type iperf struct {
+	Error string
+	End   struct {
+		Received struct {
+			Rate float64 `json:"bits_per_second"`
+		} `json:"sum_received"`
+	}
+}
+
 func TestIperfRunsBothWays(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
 	r.Iperf()
@@ -77,18 +87,16 @@ func TestIperfRunsBothWays(t *testing.T) {
 	r.Rules("-A -t "+vip+" -s rr", "-a -t "+vip+" -r "+r.RIPs[0]+":5201 -m")
 	before := checksumErrors(r)
 	for _, direction := range [][]string{nil, {"-R"}} {
-		out := r.Run(r.Client, "iperf3", append([]string{"-c", r.VIP, "-t", "2", "-J"}, direction...)...)
-		var report struct {
-			End struct {
-				Received struct {
-					Rate float64 `json:"bits_per_second"`
-				} `json:"sum_received"`
-			}
-		}
-		r.Must(json.Unmarshal([]byte(out), &report))
+		var report iperf
+		r.Until("the iperf3 server is done with the last run", func() bool {
+			out := r.Run(r.Client, "iperf3", append([]string{"-c", r.VIP, "-t", "2", "-J"}, direction...)...)
+			report = iperf{}
+			r.Must(json.Unmarshal([]byte(out), &report))
+			return !strings.Contains(report.Error, "busy")
+		})
 		t.Logf("iperf3 %v: %.0f Mbit/s", direction, report.End.Received.Rate/1e6)
 		if report.End.Received.Rate == 0 {
-			t.Errorf("iperf3 %v: nothing arrived", direction)
+			t.Errorf("iperf3 %v: nothing arrived: %s", direction, report.Error)
 		}
 	}
 	if n := checksumErrors(r) - before; n != 0 {
