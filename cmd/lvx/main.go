@@ -38,6 +38,7 @@ func init() {
 	commands = []command{
 		{"run", "--public NIC --private NIC | --nic NIC [--rules FILE]", "forward until interrupted", runRun},
 		{"adm", "ARGS...", "administer the running director; ARGS are those of ipvsadm", runAdm},
+		{"exec", "[--] COMMAND [ARGS...]", "run ipvsadm, keepalived and the like unmodified; they command the running director", runExec},
 		{"info", "", "show mode, frame balance and counters of the running director", runInfo},
 		{"capture", "[-w FILE|-]", "write the frames of both sides as pcap; tcpdump does not see them", runCapture},
 		{"replay", "--rules FILE IN.pcap OUT.pcap", "send a capture through the fast path, without privilege", runReplay},

@@ -1,0 +1,16 @@
+// Package sockopt lets unmodified programs that speak the socket options of
+// the kernel's IPVS, as ipvsadm and keepalived do, command a director.
+//
+// Supervise runs a program under a seccomp filter. The program's calls of
+// getsockopt and setsockopt with IPVS's options, and its attempts to read
+// /proc/net/ip_vs, ip_vs_conn and ip_vs_stats, stop in the kernel until the
+// supervisor has answered them; it asks the director over its admin socket
+// like any client. All other calls go on as ever. The filter also keeps the
+// program from loading the kernel's own ip_vs, by name or by asking generic
+// netlink for it.
+//
+// The pieces: filter.go says which calls are stopped, enter.go installs that
+// in the child, supervise.go starts and outlives it, notify.go receives and
+// answers calls, caller.go looks at the thread that waits in one, options.go
+// and files.go are the kernel's side of the answers, structures.go its forms.
+package sockopt
