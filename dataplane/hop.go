@@ -112,6 +112,11 @@ func (h *Hops) again(id HopID) {
 	}
 }
 
+// giveUp takes a hop that nobody could resolve for a failed one.
+func (h *Hops) giveUp(id HopID) {
+	h.slots[id].state.CompareAndSwap(uint32(HopWanted), uint32(HopFailed))
+}
+
 func (h *Hops) ask() {
 	select {
 	case h.wake <- struct{}{}:

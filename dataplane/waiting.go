@@ -6,9 +6,9 @@ import (
 	"github.com/lvx-lb/lvx/packet"
 )
 
-// hopPatience is how long a frame waits for the MAC of its hop: IPVS answers
-// host unreachable after the kernel's three probes.
-const hopPatience = 3 * Second
+// hopPatience is how long a frame waits for the MAC of its hop. The kernel
+// gives up after three probes, 3.07 s were seen; its word should come first.
+const hopPatience = 3*Second + Second/10
 
 // waiting holds translated frames whose hop is not known yet.
 type waiting struct {
@@ -76,7 +76,11 @@ func (q *waiting) look(w *Worker) {
 		case state == HopUsable:
 			packet.SetMACs(w.pool.Data(x.frame), w.hops.mac(x.hop), w.config.Links[w.hops.link(x.hop)].MAC)
 			w.sendTo(x.hop, x.frame)
-		case state == HopFailed || w.now-x.since >= hopPatience:
+		case state == HopFailed:
+			w.unreachable(&x)
+		case w.now-x.since >= hopPatience:
+			// The kernel would give up all that wait there, and so do we.
+			w.hops.giveUp(x.hop)
 			w.unreachable(&x)
 		default:
 			kept = append(kept, x)

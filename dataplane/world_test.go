@@ -19,6 +19,8 @@ type topology struct {
 	links  []Link
 	own    []string // addresses of the director
 	routes []string // PREFIX LINK [via ADDR] [mtu N], or PREFIX unreachable
+
+	neighbour func(netip.Addr) MAC // nil: macOf
 }
 
 func macOf(a netip.Addr) MAC {
@@ -235,9 +237,16 @@ func (x *world) resolve() {
 	}
 	x.hops.Each(func(l LinkID, addr packet.Addr, state HopState, _ uint32) {
 		if state == HopWanted && !x.silent[addr] {
-			x.hops.Set(l, addr, HopUsable, macOf(addr.Netip()))
+			x.hops.Set(l, addr, HopUsable, x.macOf(addr.Netip()))
 		}
 	})
+}
+
+func (x *world) macOf(a netip.Addr) MAC {
+	if x.neighbour != nil {
+		return x.neighbour(a)
+	}
+	return macOf(a)
 }
 
 // upward keeps what was passed up.
