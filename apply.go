@@ -19,9 +19,6 @@ import (
 func (d *Director) Apply(_ context.Context, edits []service.Edit) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.closed {
-		return ErrClosed
-	}
 	set := d.set.Clone()
 	for i, e := range edits {
 		if err := set.Apply(e); err != nil {
@@ -31,11 +28,51 @@ func (d *Director) Apply(_ context.Context, edits []service.Edit) error {
 			return err
 		}
 	}
+	if err := d.replace(set); err != nil {
+		return err
+	}
+	for _, w := range d.afterwards(edits) {
+		d.log.Warn(w)
+	}
+	return nil
+}
+
+// ApplyEach carries out each edit by itself, in order: one that is refused
+// does not stop the next. It returns an error for each, nil for those carried
+// out, and what an operator should know all the same.
+func (d *Director) ApplyEach(_ context.Context, edits []service.Edit) (refused []error, warnings []string, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	set := d.set.Clone()
+	refused = make([]error, len(edits))
+	done := make([]service.Edit, 0, len(edits))
+	for i, e := range edits {
+		if refused[i] = set.Apply(e); refused[i] == nil {
+			done = append(done, e)
+		}
+	}
+	if len(done) == 0 {
+		return refused, nil, nil
+	}
+	if err := d.replace(set); err != nil {
+		return nil, nil, err
+	}
+	warnings = d.afterwards(done)
+	for _, w := range warnings {
+		d.log.Warn(w)
+	}
+	return refused, warnings, nil
+}
+
+// replace installs set, or leaves all as it was.
+func (d *Director) replace(set *service.Set) error {
+	if d.closed {
+		return ErrClosed
+	}
 	old := d.set
 	if err := d.install(set); err != nil {
 		return errors.Join(err, d.install(old))
 	}
-	d.afterwards(edits)
 	return nil
 }
 
@@ -134,8 +171,9 @@ func (d *Director) steer() error {
 }
 
 // afterwards does what no failure undoes: timeouts, zeroed counters,
-// addresses, and words to the operator.
-func (d *Director) afterwards(edits []service.Edit) {
+// addresses. It returns what the operator should know.
+func (d *Director) afterwards(edits []service.Edit) (warnings []string) {
+	r := &routes{d.mirror, d.links}
 	for _, e := range edits {
 		switch e.Op {
 		case service.SetTimeouts:
@@ -143,14 +181,16 @@ func (d *Director) afterwards(edits []service.Edit) {
 		case service.AddService, service.Zero:
 			d.meters.zero(e.Service.Key, d.roster.Servers(), d.serverStats())
 		case service.AddServer, service.EditServer:
-			d.warnUnreachable(e.Server.Address.Addr())
+			if server := e.Server.Address.Addr(); r.linksTo(server) == 0 {
+				warnings = append(warnings, fmt.Sprintf("no route to server %v leads over a NIC of the director", server))
+			}
 		}
 	}
-	if d.running {
-		if err := d.vips.follow(d.set); err != nil {
-			d.log.Warn("cannot change the addresses of services", "error", err)
-		}
+	added, err := d.vips.follow(d.set, d.running)
+	if err != nil {
+		warnings = append(warnings, fmt.Sprintf("cannot change the addresses of services: %v", err))
 	}
+	return append(warnings, added...)
 }
 
 func (d *Director) setTimeouts(t service.Timeouts) {
@@ -158,10 +198,4 @@ func (d *Director) setTimeouts(t service.Timeouts) {
 	all := conntrack.DefaultTimeouts()
 	all[conntrack.Established], all[conntrack.FinWait], all[conntrack.UDP] = ticks(t.TCP), ticks(t.TCPFin), ticks(t.UDP)
 	d.worker.Do(func() { d.table.SetTimeouts(all) })
-}
-
-func (d *Director) warnUnreachable(server netip.Addr) {
-	if (&routes{d.mirror, d.links}).linksTo(server) == 0 {
-		d.log.Warn("no route to the server leads over a NIC of the director", "server", server)
-	}
 }

@@ -192,7 +192,7 @@ func (d *Director) openWorker() error {
 	if err != nil {
 		return err
 	}
-	d.vips = newVIPs(d.mirror, d.cfg, d.links, d.log)
+	d.vips = newVIPs(d.mirror, d.cfg, d.links)
 	return d.publish()
 }
 
@@ -256,7 +256,11 @@ func (d *Director) start() error {
 	if err := d.steer(); err != nil {
 		return err
 	}
-	return d.vips.follow(d.set)
+	warnings, err := d.vips.follow(d.set, true)
+	for _, w := range warnings {
+		d.log.Warn(w)
+	}
+	return err
 }
 
 // finish is start the other way round; frames on their way are sent.

@@ -2,7 +2,8 @@ package lvx
 
 import (
 	"errors"
-	"log/slog"
+	"fmt"
+	"maps"
 	"net/netip"
 
 	"github.com/lvx-lb/lvx/route"
@@ -14,15 +15,14 @@ import (
 // are added, and only these are removed again.
 type vips struct {
 	mirror *route.Mirror
-	log    *slog.Logger
 	add    bool
 	public []int // ifindexes
 	added  map[netip.Addr]int
 	warned map[netip.Addr]bool
 }
 
-func newVIPs(m *route.Mirror, cfg Config, l *links, log *slog.Logger) *vips {
-	v := &vips{mirror: m, log: log, add: cfg.AddVIPs, added: map[netip.Addr]int{}, warned: map[netip.Addr]bool{}}
+func newVIPs(m *route.Mirror, cfg Config, l *links) *vips {
+	v := &vips{mirror: m, add: cfg.AddVIPs, added: map[netip.Addr]int{}, warned: map[netip.Addr]bool{}}
 	for _, name := range cfg.Public {
 		for _, f := range l.list {
 			if f.name == name {
@@ -33,8 +33,9 @@ func newVIPs(m *route.Mirror, cfg Config, l *links, log *slog.Logger) *vips {
 	return v
 }
 
-// follow adds and removes addresses as the services of set need them.
-func (v *vips) follow(set *service.Set) error {
+// follow adds and removes addresses as the services of set need them. It
+// returns a sentence for each that nobody has; each is said once.
+func (v *vips) follow(set *service.Set, running bool) (warnings []string, err error) {
 	needed := map[netip.Addr]bool{}
 	var errs []error
 	for _, s := range set.Services() {
@@ -43,34 +44,28 @@ func (v *vips) follow(set *service.Set) error {
 			continue
 		}
 		needed[vip] = true
-		errs = append(errs, v.need(vip))
+		// `ip route add local VIP dev lo` makes it the director's as well.
+		switch {
+		case v.added[vip] != 0 || v.mirror.Lookup(vip, netip.Addr{}, 0, 0).Kind == route.Local:
+		case !v.add || len(v.public) == 0:
+			if !v.warned[vip] {
+				v.warned[vip] = true
+				warnings = append(warnings, fmt.Sprintf("no NIC has the address %v; clients will not find it until somebody adds it (or use --add-vips)", vip))
+			}
+		case running:
+			errs = append(errs, v.put(vip, v.public[0]))
+		}
 	}
 	for vip, ifindex := range v.added {
 		if !needed[vip] {
 			errs = append(errs, v.drop(vip, ifindex))
 		}
 	}
-	for vip := range v.warned {
-		if !needed[vip] {
-			delete(v.warned, vip)
-		}
-	}
-	return errors.Join(errs...)
+	maps.DeleteFunc(v.warned, func(vip netip.Addr, _ bool) bool { return !needed[vip] })
+	return warnings, errors.Join(errs...)
 }
 
-func (v *vips) need(vip netip.Addr) error {
-	// `ip route add local VIP dev lo` makes it the director's as well.
-	if v.added[vip] != 0 || v.mirror.Lookup(vip, netip.Addr{}, 0, 0).Kind == route.Local {
-		return nil
-	}
-	if !v.add || len(v.public) == 0 {
-		if !v.warned[vip] {
-			v.warned[vip] = true
-			v.log.Warn("no NIC has the address of the service; clients will not find it until somebody adds it (or use --add-vips)", "vip", vip)
-		}
-		return nil
-	}
-	ifindex := v.public[0]
+func (v *vips) put(vip netip.Addr, ifindex int) error {
 	if err := v.mirror.AddAddress(ifindex, vip); err != nil {
 		if errors.Is(err, route.ErrExists) {
 			return nil

@@ -88,6 +88,21 @@ func (c *Client) Apply(ctx context.Context, edits []service.Edit) error {
 	return c.ask(ctx, request{Ask: askApply, Edits: edits}, func(reply, net.Conn) error { return nil })
 }
 
+// ApplyEach carries out each edit by itself, in order.
+func (c *Client) ApplyEach(ctx context.Context, edits []service.Edit) (done Outcome, err error) {
+	err = c.ask(ctx, request{Ask: askEach, Edits: edits}, func(a reply, _ net.Conn) error {
+		done.Warnings = a.Warnings
+		for _, f := range a.Refused {
+			done.Refused = append(done.Refused, f.err())
+		}
+		if len(done.Refused) != len(edits) {
+			return ErrMalformed
+		}
+		return nil
+	})
+	return done, err
+}
+
 // Status returns the services in the order of the director's own list.
 func (c *Client) Status(ctx context.Context) (list []service.Status, err error) {
 	err = c.ask(ctx, request{Ask: askStatus}, func(a reply, _ net.Conn) error {

@@ -15,6 +15,9 @@ const DefaultSocket = "/run/lvx/lvx.sock"
 type Director interface {
 	// Apply carries out all edits in order, or none.
 	Apply(ctx context.Context, edits []service.Edit) error
+	// ApplyEach carries out each edit by itself, in order: one that is refused
+	// does not stop the next.
+	ApplyEach(ctx context.Context, edits []service.Edit) (Outcome, error)
 	// Status returns the services in the order of the director's own list.
 	Status(ctx context.Context) ([]service.Status, error)
 	// Conns hands the connections to yield, part by part, until yield fails.
@@ -26,6 +29,12 @@ type Director interface {
 	// Capture writes the frames of both directions as a pcap stream until ctx
 	// ends or w fails.
 	Capture(ctx context.Context, w io.Writer) error
+}
+
+// Outcome tells what became of edits that stand each for itself.
+type Outcome struct {
+	Refused  []error  // by edit, nil = carried out
+	Warnings []string // what the operator should know all the same
 }
 
 // Info tells how a director runs.

@@ -28,8 +28,9 @@ SERVICE
   -u --udp-service HOST:PORT                       PORT is a number or a name
 
 Options of services and servers
-  -s --scheduler NAME                              rr, wrr, wlc or mh; wlc unless given
-  -b --sched-flags FLAGS                           mh-fallback,mh-port for mh
+  -s --scheduler NAME                              rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh
+                                                   twos; wlc unless given
+  -b --sched-flags FLAGS                           mh-fallback,mh-port for mh; sh-fallback,sh-port for sh
   -r --real-server HOST[:PORT]                     the service's port unless given
   -m --masquerading                                forward by NAT; must be given
   -w --weight N                                    1 unless given; 0 takes no new connections

@@ -223,8 +223,11 @@ type broken struct{ *kernel }
 
 var errFire = &remoteError{text: "the table is on fire"}
 
-func (broken) Info(context.Context) (Info, error)                      { return Info{}, errFire }
-func (broken) Status(context.Context) ([]service.Status, error)        { return nil, errFire }
+func (broken) Info(context.Context) (Info, error)               { return Info{}, errFire }
+func (broken) Status(context.Context) ([]service.Status, error) { return nil, errFire }
+func (broken) ApplyEach(context.Context, []service.Edit) (Outcome, error) {
+	return Outcome{}, errFire
+}
 func (broken) Apply(context.Context, []service.Edit) error             { return errFire }
 func (broken) Timeouts(context.Context) (service.Timeouts, error)      { return service.Timeouts{}, errFire }
 func (broken) Conns(context.Context, func([]service.Conn) error) error { return errFire }

@@ -79,6 +79,20 @@ func (k *kernel) Apply(_ context.Context, edits []service.Edit) error {
 	return nil
 }
 
+func (k *kernel) ApplyEach(ctx context.Context, edits []service.Edit) (Outcome, error) {
+	return each(ctx, k, edits), nil
+}
+
+// each is ApplyEach by means of Apply.
+func each(ctx context.Context, d interface {
+	Apply(context.Context, []service.Edit) error
+}, edits []service.Edit) (done Outcome) {
+	for i := range edits {
+		done.Refused = append(done.Refused, d.Apply(ctx, edits[i:i+1]))
+	}
+	return done
+}
+
 func (k *kernel) apply(e service.Edit) error {
 	at := slices.IndexFunc(k.services, func(s service.Status) bool { return s.Key == e.Service.Key })
 	known := slices.Contains([]string{"rr", "wrr", "wlc", "sh", "mh"}, e.Service.Scheduler)

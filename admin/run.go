@@ -42,11 +42,18 @@ type tool struct {
 	names     Names
 	director  Director // nil until it is needed
 	restoring bool
+	waiting   []service.Edit // lines of a restore, not yet sent
 }
 
 // line carries out one command line. It tells whether a restore ends there.
 func (t *tool) line(args []string) (code int, ends bool) {
 	c, err := parse(args, &t.names)
+	if err != nil || c.Edit.Op == 0 || c.Unsupported != "" {
+		// What came before has its effect, and its words, first.
+		if code, ends = t.carryOut(); ends {
+			return code, true
+		}
+	}
 	if err != nil {
 		var wrong *UsageError
 		errors.As(err, &wrong)
@@ -75,10 +82,35 @@ func (t *tool) line(args []string) (code int, ends bool) {
 		code := t.list(&c)
 		return code, code != 0
 	}
-	if err := t.director.Apply(t.ctx, []service.Edit{c.Edit}); err != nil {
-		return t.refused(err, &c.Edit)
+	t.waiting = append(t.waiting, c.Edit)
+	if t.restoring && len(t.waiting) < editsAtOnce {
+		return 0, false
 	}
-	return 0, false
+	return t.carryOut()
+}
+
+// editsAtOnce is how many lines of a restore travel together.
+const editsAtOnce = 4096
+
+// carryOut sends the edits that wait. The last one gives the exit code.
+func (t *tool) carryOut() (code int, ends bool) {
+	edits := t.waiting
+	if t.waiting = nil; len(edits) == 0 {
+		return 0, false
+	}
+	done, err := t.director.ApplyEach(t.ctx, edits)
+	if err != nil {
+		return t.refused(err, &edits[0])
+	}
+	for i, err := range done.Refused {
+		if code = 0; err != nil {
+			code, ends = t.refused(err, &edits[i])
+		}
+	}
+	for _, w := range done.Warnings {
+		fmt.Fprintln(t.errs, "warning:", w)
+	}
+	return code, ends
 }
 
 // reach connects to the director unless that is done.
@@ -129,6 +161,9 @@ func (t *tool) restore() (code int) {
 	}
 	if lines.err != nil {
 		return t.fail(exitList, fmt.Sprintf("read rules: %v", lines.err))
+	}
+	if len(t.waiting) > 0 {
+		code, _ = t.carryOut()
 	}
 	return code
 }

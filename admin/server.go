@@ -162,6 +162,13 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn, d Director, q r
 	switch q.Ask {
 	case askApply:
 		err = d.Apply(ctx, q.Edits)
+	case askEach:
+		var done Outcome
+		done, err = d.ApplyEach(ctx, q.Edits)
+		a.Warnings = done.Warnings
+		for _, e := range done.Refused {
+			a.Refused = append(a.Refused, faultOf(e))
+		}
 	case askStatus:
 		a.Services, err = d.Status(ctx)
 		for ; err == nil && len(a.Services) > statusPart; a.Services = a.Services[statusPart:] {

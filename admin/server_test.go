@@ -237,6 +237,10 @@ func (s *strict) Apply(_ context.Context, edits []service.Edit) error {
 	return nil
 }
 
+func (s *strict) ApplyEach(ctx context.Context, edits []service.Edit) (Outcome, error) {
+	return each(ctx, s, edits), nil
+}
+
 func TestACommandWithoutDirectorSaysSo(t *testing.T) {
 	path := filepath.Join(t.TempDir(), "lvx.sock")
 	want := "no director reachable at " + path + " (is `lvx run` running?)\n[rc=2]\n"

@@ -33,6 +33,7 @@ const (
 // What a request asks for: the methods of a Director.
 const (
 	askApply    = "apply"
+	askEach     = "apply-each"
 	askStatus   = "status"
 	askConns    = "conns"
 	askTimeouts = "timeouts"
@@ -54,6 +55,8 @@ type reply struct {
 	Conns    []service.Conn    `json:"conns,omitempty"`
 	Timeouts *service.Timeouts `json:"timeouts,omitempty"`
 	Info     *Info             `json:"info,omitempty"`
+	Refused  []*fault          `json:"refused,omitempty"`
+	Warnings []string          `json:"warnings,omitempty"`
 }
 
 // writeMessage sends v as one message.

@@ -136,6 +136,12 @@ func readRules(path string) ([]service.Edit, error) {
 // administered is a Director as package admin wants it.
 type administered struct{ *lvx.Director }
 
+// ApplyEach implements admin.Director.
+func (a administered) ApplyEach(ctx context.Context, edits []service.Edit) (admin.Outcome, error) {
+	refused, warnings, err := a.Director.ApplyEach(ctx, edits)
+	return admin.Outcome{Refused: refused, Warnings: warnings}, err
+}
+
 // Info implements admin.Director.
 func (a administered) Info(ctx context.Context) (admin.Info, error) {
 	i, err := a.Director.Info(ctx)
