@@ -41,25 +41,6 @@ func TestWeightZeroGetsNoNewConnections(t *testing.T) {
 	b.want("rs2 rs1 rs2 rs1 rs2 rs1")
 }
 
-// The recording thresholds: -x 2 and -x 4 with held connections.
-func TestOverloadedServersAreSkipped(t *testing.T) {
-	for _, name := range []string{"rr", "wrr", "wlc"} {
-		b := newBench(t, name, 1, 1)
-		limit := map[int]int32{1: 2, 2: 4}
-		var got []string
-		for range 8 {
-			got = append(got, b.connect(netip.MustParseAddrPort("203.0.113.10:11001"), true))
-			for i := range b.servers {
-				s := &b.servers[i]
-				s.Overloaded = s.Counts.Active.Load() >= limit[rsOf(s)]
-			}
-		}
-		if got := strings.Join(got, " "); got != "rs2 rs1 rs2 rs1 rs2 rs2 ERR ERR" {
-			t.Errorf("%s chose %s", name, got)
-		}
-	}
-}
-
 // Servers added one by one, the usual case: the first walk takes everybody.
 func TestWeightedRoundRobinFilledServerByServer(t *testing.T) {
 	for _, test := range []struct {
@@ -90,7 +71,7 @@ func TestWeightedRoundRobinPutOnAFilledService(t *testing.T) {
 func TestWeightedRoundRobinIsNotSlowedByTheHighestWeights(t *testing.T) {
 	b := newBench(t, "wrr", 1<<31-1, 1)
 	b.want("rs2 rs1 rs1 rs1")
-	b.servers[b.index(1)].Overloaded = true
+	b.overload(1)
 	b.want("rs2 rs2 rs2")
 }
 

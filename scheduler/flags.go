@@ -9,7 +9,7 @@ const (
 	flag3
 )
 
-// The flags of mh.
+// The flags of mh and sh.
 const (
 	fallbackFlag = flag1
 	portFlag     = flag2
@@ -19,7 +19,10 @@ const (
 // gives a bit a meaning has a name of its own for it.
 var (
 	flagNames = [3]string{"flag-1", "flag-2", "flag-3"}
-	ownNames  = map[string][3]string{"mh": {"mh-fallback", "mh-port", "flag-3"}}
+	ownNames  = map[string][3]string{
+		"mh": {"mh-fallback", "mh-port", "flag-3"},
+		"sh": {"sh-fallback", "sh-port", "flag-3"},
+	}
 )
 
 func namesOf(scheduler string) [3]string {

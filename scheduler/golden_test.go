@@ -81,6 +81,8 @@ func (b *bench) delete(rs int) {
 	b.s.Update(b.servers)
 }
 
+func (b *bench) overload(rs int) { b.servers[b.index(rs)].Counts.overloaded.Store(true) }
+
 // connect returns "rs2" or "ERR". A held connection stays active, another
 // becomes inactive at once.
 func (b *bench) connect(src netip.AddrPort, hold bool) string {
@@ -88,11 +90,7 @@ func (b *bench) connect(src netip.AddrPort, hold bool) string {
 	if i < 0 {
 		return "ERR"
 	}
-	if hold {
-		b.servers[i].Counts.Active.Add(1)
-	} else {
-		b.servers[i].Counts.Inactive.Add(1)
-	}
+	b.servers[i].Counts.Begin(hold)
 	return fmt.Sprintf("rs%d", rsOf(&b.servers[i]))
 }
 

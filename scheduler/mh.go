@@ -37,8 +37,8 @@ type placed struct {
 	weight int
 }
 
-func newMaglev(flags uint8) Scheduler {
-	return &mh{fallback: flags&fallbackFlag != 0, byPort: flags&portFlag != 0}
+func newMaglev(o *options) Scheduler {
+	return &mh{fallback: o.flags&fallbackFlag != 0, byPort: o.flags&portFlag != 0}
 }
 
 func (m *mh) Pick(servers []Server, k Key) int {

@@ -111,7 +111,7 @@ func TestMaglevKeepsTheSlotsOfAServerEditedToZero(t *testing.T) {
 func TestMaglevFallbackRefusesWhenNoServerIsUsable(t *testing.T) {
 	b := newBench(t, "mh.mh-fallback", 1, 1)
 	b.edit(1, 0)
-	b.servers[b.index(2)].Overloaded = true
+	b.overload(2)
 	b.want("ERR ERR")
 }
 

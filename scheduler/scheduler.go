@@ -14,9 +14,9 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"math/rand/v2"
 	"net/netip"
 	"slices"
-	"sync/atomic"
 )
 
 var (
@@ -26,33 +26,28 @@ var (
 	ErrFlags = errors.New("flag does not fit the scheduler")
 )
 
-// Counts are the connections of one server, counted by all workers.
-type Counts struct {
-	Active, Inactive atomic.Int32
-}
-
 // Server is a real server as a scheduler sees it.
 type Server struct {
-	ID         uint32     // identity, stable while the server stays in the list
-	Weight     int        // 0 = no new connections
-	Overloaded bool       // a threshold forbids new connections for now
-	Counts     *Counts    // read by wlc, never nil there
-	Addr       netip.Addr // with Port what mh spreads its servers by
-	Port       uint16
+	ID     uint32     // identity, stable while the server stays in the list
+	Weight int        // 0 = no new connections
+	Counts *Counts    // never nil
+	Addr   netip.Addr // with Port what mh spreads its servers by
+	Port   uint16
 }
 
-func (s *Server) usable() bool { return s.Weight > 0 && !s.Overloaded }
+func (s *Server) usable() bool { return s.Weight > 0 && !s.Counts.Overloaded() }
 
-// Key is what the hashing schedulers know of a new connection. Addresses are
-// 16 bytes in network order, IPv4 as ::ffff:a.b.c.d.
+// Key is what a scheduler knows of a new connection. Addresses are 16 bytes in
+// network order, IPv4 as ::ffff:a.b.c.d.
 type Key struct {
 	Src, Dst         [16]byte
 	SrcPort, DstPort uint16
+	Now              uint32 // time in ticks of 100 ms, which lblc and lblcr read
 }
 
 // KeyFrom makes the Key of a connection from src to dst.
 func KeyFrom(src, dst netip.AddrPort) Key {
-	return Key{src.Addr().As16(), dst.Addr().As16(), src.Port(), dst.Port()}
+	return Key{Src: src.Addr().As16(), Dst: dst.Addr().As16(), SrcPort: src.Port(), DstPort: dst.Port()}
 }
 
 // Scheduler chooses among the servers of one service.
@@ -68,23 +63,62 @@ type Scheduler interface {
 	Update(servers []Server)
 }
 
-// makers has the schedulers by name; each takes its flags in ipvsadm's bits.
-var makers = map[string]func(flags uint8) Scheduler{
-	"rr":  func(uint8) Scheduler { return &rr{at: head} },
-	"wrr": func(uint8) Scheduler { return &wrr{at: head, step: 1} },
-	"wlc": func(uint8) Scheduler { return wlc{} },
-	"mh":  newMaglev,
+// makers has the schedulers by name.
+var makers = map[string]func(*options) Scheduler{
+	"rr":    func(*options) Scheduler { return &rr{at: head} },
+	"wrr":   func(*options) Scheduler { return &wrr{at: head, step: 1} },
+	"lc":    func(*options) Scheduler { return least{connections} },
+	"wlc":   func(*options) Scheduler { return least{weightedConnections} },
+	"sed":   func(*options) Scheduler { return least{expectedDelay} },
+	"nq":    func(*options) Scheduler { return least{delayUnlessIdle} },
+	"fo":    func(*options) Scheduler { return heaviest{} },
+	"ovf":   func(*options) Scheduler { return heaviest{spill: true} },
+	"dh":    newDestinationHash,
+	"sh":    newSourceHash,
+	"mh":    newMaglev,
+	"lblc":  newLocal,
+	"lblcr": newReplicated,
+	"twos":  newTwos,
 }
 
 // New returns the scheduler of that name, without servers. Flags are named as
 // ipvsadm -b names them.
-func New(name string, flags []string) (Scheduler, error) {
+func New(name string, flags []string, opts ...Option) (Scheduler, error) {
 	bits, err := parseFlags(name, flags)
 	if err != nil {
 		return nil, fmt.Errorf("make scheduler %s: %w", name, err)
 	}
-	return makers[name](bits), nil
+	o := options{flags: bits, seed: rand.Uint64(), addresses: defaultAddresses}
+	for _, set := range opts {
+		set(&o)
+	}
+	return makers[name](&o), nil
 }
+
+// Option tells New what only some schedulers want to know.
+type Option func(*options)
+
+type options struct {
+	flags     uint8 // in ipvsadm's bits
+	seed      uint64
+	addresses int
+	since     uint32
+}
+
+// defaultAddresses keeps 60 KB for a service.
+const defaultAddresses = 1024
+
+// Seed makes the choices of twos repeatable.
+func Seed(seed uint64) Option { return func(o *options) { o.seed = seed } }
+
+// Addresses sets how many destination addresses lblc and lblcr remember, at
+// least one. A service by address has one, a service by firewall mark can have
+// many; IPVS keeps 16,384 without looking twice.
+func Addresses(n int) Option { return func(o *options) { o.addresses = max(n, 1) } }
+
+// Since tells lblc and lblcr when the service was made, in ticks: from there
+// on they look every half hour for addresses that nobody calls any more.
+func Since(tick uint32) Option { return func(o *options) { o.since = tick } }
 
 // Names returns the names that New knows, sorted.
 func Names() []string {

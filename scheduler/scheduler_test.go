@@ -24,6 +24,8 @@ func TestNewKnowsNamesAndFlags(t *testing.T) {
 		{"mh", []string{"mh-port", "mh-fallback"}, nil},
 		{"mh", []string{"flag-2"}, nil},
 		{"wlc", []string{"mh-port"}, ErrFlags},
+		{"sh", []string{"sh-port", "sh-fallback"}, nil},
+		{"sh", []string{"mh-port"}, ErrFlags},
 		{"mh", []string{"sh-port"}, ErrFlags},
 		{"mh", []string{""}, ErrFlags},
 		{"rr ", nil, ErrUnknown},
@@ -33,7 +35,7 @@ func TestNewKnowsNamesAndFlags(t *testing.T) {
 			t.Errorf("New(%q, %q): %v", test.name, test.flags, err)
 		}
 	}
-	if got := fmt.Sprint(Names()); got != "[mh rr wlc wrr]" {
+	if got := fmt.Sprint(Names()); got != "[dh fo lblc lblcr lc mh nq ovf rr sed sh twos wlc wrr]" {
 		t.Error(got)
 	}
 }
@@ -45,6 +47,7 @@ func TestFlagsAreNamedAsIpvsadmListsThem(t *testing.T) {
 	}{
 		{"mh", []string{"flag-2", "flag-1"}, []string{"mh-fallback", "mh-port"}},
 		{"mh", []string{"mh-port", "mh-port"}, []string{"mh-port"}},
+		{"sh", []string{"sh-port", "flag-1"}, []string{"sh-fallback", "sh-port"}},
 		{"rr", []string{"flag-3", "flag-1"}, []string{"flag-1", "flag-3"}},
 		{"rr", nil, nil},
 	} {

@@ -264,9 +264,10 @@ func (c *comparison) edit() {
 }
 
 func serverOf(n *node) Server {
-	s := Server{ID: n.id, Weight: n.weight, Overloaded: n.overloaded, Counts: new(Counts), Port: 80, Addr: twinAddr(n.id)}
+	s := Server{ID: n.id, Weight: n.weight, Counts: new(Counts), Port: 80, Addr: twinAddr(n.id)}
 	s.Counts.Active.Store(int32(n.active))
 	s.Counts.Inactive.Store(int32(n.passive))
+	s.Counts.overloaded.Store(n.overloaded)
 	return s
 }
 
@@ -277,7 +278,7 @@ func (c *comparison) compare() {
 			i := c.r.IntN(len(c.list) + 1)
 			if i < len(c.list) {
 				c.list[i].overloaded = !c.list[i].overloaded
-				c.servers[i].Overloaded = c.list[i].overloaded
+				c.servers[i].Counts.overloaded.Store(c.list[i].overloaded)
 			}
 		}
 		if c.r.IntN(10) == 0 {

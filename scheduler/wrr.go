@@ -52,7 +52,7 @@ func (w *wrr) Pick(servers []Server, _ Key) int {
 // reaches level.
 func reaching(level int, servers []Server, from int) int {
 	for i := from; i < len(servers); i++ {
-		if servers[i].Weight >= level && !servers[i].Overloaded {
+		if servers[i].Weight >= level && servers[i].usable() {
 			return i
 		}
 	}

@@ -123,7 +123,7 @@ func TestRefusalsAreThoseOfIPVS(t *testing.T) {
 		{add(web, "nosuch"), ErrServiceExists}, // looked at before the scheduler
 		{add(other, "nosuch"), ErrScheduler},
 		{add(other, ""), ErrScheduler},
-		{add(other, "sed"), ErrScheduler},
+		{add(other, "lc "), ErrScheduler},
 		{Edit{Op: EditService, Service: Service{Key: other, Scheduler: "nosuch"}}, ErrNoService},
 		{Edit{Op: EditService, Service: Service{Key: web, Scheduler: "nosuch"}}, ErrScheduler},
 		{Edit{Op: DeleteService, Service: Service{Key: other}}, ErrNoService},
