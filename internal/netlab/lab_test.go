@@ -63,15 +63,17 @@ func answer(t *testing.T, h *Host, address string) {
 }
 
 // ask connects from a host and returns what it is told.
-func ask(h *Host, address string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), time.Second)
+func ask(h *Host, address string) (string, error) { return askWithin(10*time.Second, h, address) }
+
+func askWithin(patience time.Duration, h *Host, address string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
 	c, err := h.Dial(ctx, "tcp", address)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(time.Second))
+	c.SetDeadline(time.Now().Add(patience))
 	b, err := io.ReadAll(c)
 	return string(b), err
 }
@@ -91,7 +93,7 @@ func TestTopologiesCarryTrafficWhenTheDirectorForwards(t *testing.T) {
 			}
 			// Without forwarding no server is in reach of the client: on one
 			// network it hears the client and its answer goes to the director.
-			if got, err := ask(n.Client, n.RIPs[0]+":80"); err == nil {
+			if got, err := askWithin(time.Second, n.Client, n.RIPs[0]+":80"); err == nil {
 				t.Errorf("client reaches server past the director: %q", got)
 			}
 			for _, name := range []string{"net.ipv4.ip_forward", "net.ipv6.conf.all.forwarding"} {
@@ -124,7 +126,7 @@ func TestNftablesCanStandInForTheDirector(t *testing.T) {
 	if err := n.Director.Address("pub0", n.VIP+"/32"); err != nil {
 		t.Fatal(err)
 	}
-	if _, err := ask(n.Client, n.VIP+":80"); err == nil {
+	if _, err := askWithin(time.Second, n.Client, n.VIP+":80"); err == nil {
 		t.Error("the VIP answers without a director")
 	}
 	if err := n.Director.Sysctl("net.ipv4.ip_forward", "1"); err != nil {
