@@ -1,0 +1,156 @@
+package dataplane
+
+import (
+	"encoding/binary"
+	"net/netip"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// opened are frames that open connections, before anything else comes.
+var opened = []string{
+	"public 198.51.100.7:1 -> 192.0.2.1:53 udp 9",
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp S",
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp A",
+	"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 9",
+}
+
+// grown are what the fuzzer starts from: every kind of frame.
+var grown = []string{
+	"public 198.51.100.7:1 -> 192.0.2.1:53 udp 99",
+	"public 198.51.100.7:2 -> 192.0.2.1:53 udp 99 sum=none",
+	"public 198.51.100.7:1 -> 192.0.2.1:53 udp 200 frag=0:64",
+	"public 198.51.100.7:1 -> 192.0.2.1:53 udp 200 frag=64:200",
+	"public 198.51.100.7:1 -> 192.0.2.1:53 udp 99 opts=rr:3",
+	"public 198.51.100.7:1 -> 192.0.2.1:53 udp 99 ttl=1",
+	"public 198.51.100.7:1 -> 192.0.2.1:53 udp 1480 df",
+	"public 198.51.100.7:1 -> 192.0.2.1:53 udp 1480",
+	"public 198.51.100.7:1 -> 192.0.2.1:54 udp 9",
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp PA data=10",
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp PA data=10 sum=partial",
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp FA",
+	"public 198.51.100.7:9 -> 192.0.2.1:80 tcp A",
+	"public 198.51.100.7:9 -> 192.0.2.1:80 tcp S tags=10",
+	"public 198.51.100.1 -> 192.0.2.1 icmp 3/4 mtu=1000 about 192.0.2.1:53 -> 198.51.100.7:1 udp 99",
+	"public 198.51.100.1 -> 192.0.2.1 icmp 8/0 data=56",
+	"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 9 hbh dst",
+	"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 200 frag=0:64",
+	"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 200 frag=64:200",
+	"public 2001:db8:7::1 -> 2001:db8::1 icmp 2/0 mtu=1280 about [2001:db8::1]:53 -> [2001:db8:7::7]:9 udp 99",
+	"public 10.0.0.11:5353 -> 198.51.100.7:1 udp 9",
+	"private 10.0.0.11:5353 -> 198.51.100.7:1 udp 99",
+	"private 10.0.0.11:5353 -> 198.51.100.7:1 udp 1300 ttl=1",
+	"private 10.0.0.11:8080 -> 198.51.100.7:1 tcp SA",
+	"private 10.0.0.11:8080 -> 198.51.100.7:2 tcp SA",
+	"private 10.0.0.11 -> 198.51.100.7 icmp 3/3 about 198.51.100.7:1 -> 10.0.0.11:5353 udp 99",
+	"private [fd00::11]:5353 -> [2001:db8:7::7]:9 udp 9",
+	"private fd00::11 -> 2001:db8:7::7 icmp 1/4 about [2001:db8:7::7]:9 -> [fd00::11]:5353 udp 9",
+}
+
+// FuzzProcess lets two frames come together, with time in between, on a
+// worker that has connections. Nothing may crash, get lost, leave
+// untranslated, or leave with a wrong checksum that came with a right one.
+func FuzzProcess(f *testing.F) {
+	s := crowd(f, sizes{conns: 8, frames: 64, ring: 64})
+	var first [][]byte
+	for _, line := range opened {
+		_, frame := s.bytesOf(line)
+		first = append(first, frame)
+	}
+	for i, line := range grown {
+		_, a := s.bytesOf(line)
+		_, b := s.bytesOf(grown[(i+1)%len(grown)])
+		private := strings.HasPrefix(line, "private")
+		f.Add(a, b, private, private, uint8(i))
+		f.Add(a, a, private, !private, uint8(i)|0x80)
+	}
+	f.Fuzz(func(t *testing.T, a, b []byte, privateA, privateB bool, seconds uint8) {
+		s := crowd(t, sizes{conns: 8, frames: 64, ring: 64})
+		for _, m := range s.nics {
+			m.Discard(false)
+		}
+		s.links[0].Partial, s.links[1].Partial = true, seconds&1 != 0
+		s.roster.SetLinks(s.links)
+		s.adopt()
+		for _, frame := range first {
+			s.nics[0].Inject(frame)
+			s.world.run(t)
+		}
+		for n := range s.sent {
+			s.sent[n] = nil
+		}
+		valid := true
+		inject := func(frame []byte, private bool) {
+			frame = slices.Clone(frame[:min(len(frame), 1514)])
+			if seconds&0x80 != 0 {
+				mend(frame)
+			}
+			valid = valid && packet.VerifyChecksums(slices.Clone(frame)) == nil && !fragmented(frame)
+			s.nics[map[bool]int{false: 0, true: 1}[private]].Inject(frame)
+		}
+		inject(a, privateA)
+		inject(b, privateB)
+		s.world.run(t)
+		inject(a, privateA)
+		s.now += Time(seconds&0x7f) * Second
+		s.world.run(t)
+		for n := range s.sent {
+			for _, frame := range s.sent[n] {
+				s.judge(t, n, frame, valid)
+			}
+		}
+	})
+}
+
+// mend makes the checksums right that a mutation has made wrong.
+func mend(frame []byte) {
+	for at := 14; at <= 22 && len(frame) >= at+20; at += 4 {
+		h := frame[at : at+min(int(frame[at]&15)*4, len(frame)-at)]
+		if frame[at]>>4 != 4 || len(h) < 20 {
+			continue
+		}
+		clear(h[10:12])
+		binary.BigEndian.PutUint16(h[10:], ^wordSum(h))
+		break
+	}
+	var p packet.Packet
+	if packet.Parse(frame, &p) == packet.OK && (p.Proto == protoTCP || p.Proto == protoUDP) {
+		p.FillChecksum()
+	}
+}
+
+func fragmented(frame []byte) bool {
+	var p packet.Packet
+	return packet.Parse(slices.Clone(frame), &p) == packet.OK && p.Fragment
+}
+
+// judge looks at a frame that left.
+func (s *script) judge(t *testing.T, nic int, frame []byte, valid bool) {
+	t.Helper()
+	var p packet.Packet
+	if fault := packet.Parse(slices.Clone(frame), &p); fault != packet.OK {
+		t.Fatalf("left on NIC %d: %v\n%s", nic, fault, dissect(frame))
+	}
+	if valid {
+		if err := packet.VerifyChecksums(slices.Clone(frame)); err != nil {
+			t.Fatalf("left on NIC %d: %v\n%s", nic, err, dissect(frame))
+		}
+	}
+	src, dst := p.Src.Netip(), p.Dst.Netip()
+	isVIP := func(a netip.Addr) bool { return a.String() == "192.0.2.1" || a.String() == "2001:db8::1" }
+	isServer := func(a netip.Addr) bool { return a.String() == "10.0.0.11" || a.String() == "fd00::11" }
+	isOwn := func(a netip.Addr) bool { return a.String() == "10.0.0.1" || a.String() == "fd00::1" }
+	switch {
+	case isVIP(dst):
+		t.Fatalf("left on NIC %d to the VIP\n%s", nic, dissect(frame))
+	case nic == 0 && !isVIP(src):
+		t.Fatalf("left to clients from %v\n%s", src, dissect(frame))
+	case nic == 1 && !isServer(dst) && !isVIP(src) && !isOwn(src):
+		t.Fatalf("left to servers, from %v to %v\n%s", src, dst, dissect(frame))
+	case MAC(frame[6:12]) != s.links[nic].MAC:
+		t.Fatalf("left on NIC %d with a foreign source MAC\n%s", nic, dissect(frame))
+	}
+}
