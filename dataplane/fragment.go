@@ -31,7 +31,7 @@ type datagram struct {
 	proto    uint8
 	used     bool
 	link     LinkID
-	nic      int
+	nic      uint8
 	since    Time
 	n        int
 	total    int // payload bytes, 0 until the last fragment is here
@@ -108,7 +108,7 @@ func (q *fragments) find(w *Worker, b *Batch, p *packet.Packet, i int) *datagram
 	if at.used {
 		q.drop(w, at, HoldFull)
 	}
-	*at = datagram{src: p.Src, dst: p.Dst, id: p.FragID, proto: proto, used: true, link: b.link[i], nic: b.nic, since: w.now}
+	*at = datagram{src: p.Src, dst: p.Dst, id: p.FragID, proto: proto, used: true, link: b.link[i], nic: b.nics[i], since: w.now}
 	if q.held == 0 || w.now < q.oldest {
 		q.oldest = w.now
 	}
@@ -193,7 +193,8 @@ func (q *fragments) expire(w *Worker) {
 // parse. What belongs to no service goes up as it came.
 func (q *fragments) finish(w *Worker, d *datagram) {
 	b := &w.whole
-	b.n, b.nic, b.whole, b.limit, b.id = 1, d.nic, true, 0, d.id
+	b.received(1, int(d.nic))
+	b.whole, b.limit, b.id = true, 0, d.id
 	for k := range d.n {
 		b.limit = max(b.limit, int(d.pieces[k].ip))
 	}
@@ -204,6 +205,10 @@ func (q *fragments) finish(w *Worker, d *datagram) {
 	}
 	w.classify(b, 0)
 	w.track(b)
+	if b.verdicts[0] == HandOver {
+		q.handOver(w, d)
+		return
+	}
 	w.schedule(b)
 	w.rewrite(b)
 	switch b.verdicts[0] {
@@ -212,6 +217,22 @@ func (q *fragments) finish(w *Worker, d *datagram) {
 	default:
 		q.drop(w, d, b.reasons[0])
 	}
+}
+
+// handOver gives the pieces to the worker that owns the connection, which puts
+// them together again.
+func (q *fragments) handOver(w *Worker, d *datagram) {
+	b := &w.whole
+	for k := range d.n {
+		b.frames[0] = d.pieces[k].frame
+		if w.handOver(b, 0, w.heir, asPiece); b.verdicts[0] == HandOver {
+			w.Counters.Handed++
+		} else {
+			w.drop(b.frames[0].Addr, HandFull)
+		}
+	}
+	q.held -= d.n
+	d.used, d.n = false, 0
 }
 
 func (q *fragments) passUp(w *Worker, d *datagram) {

@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"sync"
 	"sync/atomic"
 
 	"github.com/lvx-lb/lvx/packet"
@@ -48,6 +49,7 @@ type hop struct {
 // changes while workers run, so a HopID in a connection stays right; Sweep
 // frees the unused with the workers' consent.
 type Hops struct {
+	mu      sync.Mutex // of who claims or sweeps
 	slots   []hop
 	count   atomic.Int32
 	changed atomic.Uint32 // grows with each Set, so that workers look at what they hold
@@ -82,11 +84,16 @@ func (h *Hops) find(link LinkID, mtu int, addr packet.Addr) HopID {
 	return noHop
 }
 
-// claim puts addr into a free slot and asks for its resolution. Only the
-// worker calls it; with several workers it moves under their owner's lock.
+// claim puts addr into a free slot and asks for its resolution. Another worker
+// may have done so since find.
 func (h *Hops) claim(link LinkID, mtu int, addr packet.Addr, now uint32) HopID {
 	if h.count.Load() >= MaxHops {
 		return noHop
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if id := h.find(link, mtu, addr); id != noHop {
+		return id
 	}
 	where := hopWhere(link, mtu)
 	for i, n := hopHome(addr, where), 0; n < hopProbe; i, n = (i+1)%hopSlots, n+1 {

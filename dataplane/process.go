@@ -26,12 +26,13 @@ const (
 // column i of every array belongs to frame i.
 type Batch struct {
 	n     int
-	nic   int
 	whole bool   // frame 0 is a reassembled datagram: bytes outside the Pool
 	limit int    // of a whole datagram: its largest fragment, bytes of IP packet
 	id    uint32 // of a whole datagram: its identification
 
 	frames   [BatchSize]nic.Frame
+	nics     [BatchSize]uint8
+	how      [BatchSize]how
 	packets  [BatchSize]packet.Packet
 	verdicts [BatchSize]Verdict
 	reasons  [BatchSize]Reason
@@ -55,6 +56,14 @@ func (w *Worker) Process(b *Batch) {
 	w.rewrite(b)
 }
 
+// received makes b the first n frames, received on a NIC.
+func (b *Batch) received(n, nic int) {
+	b.n = n
+	for i := range n {
+		b.nics[i], b.how[i] = uint8(nic), asReceived
+	}
+}
+
 // finish gives packet i its verdict.
 func (b *Batch) finish(i int, v Verdict, why Reason) {
 	b.verdicts[i], b.reasons[i], b.kinds[i] = v, why, kindDone
@@ -72,6 +81,9 @@ func (w *Worker) parse(b *Batch) {
 		}
 		w.classify(b, i)
 		if p.Fragment && b.kinds[i] != kindDone {
+			if w.crew != nil && b.how[i] != asPiece && w.handOver(b, i, w.crew.gatherer(p), asPiece) {
+				continue
+			}
 			w.frags.hold(w, b, i)
 		}
 	}
@@ -81,7 +93,7 @@ func (w *Worker) parse(b *Batch) {
 func (w *Worker) classify(b *Batch, i int) {
 	p := &b.packets[i]
 	b.verdicts[i], b.reasons[i], b.conn[i] = Drop, Unexplained, conntrack.None
-	b.link[i] = w.config.linkOf(b.nic, p)
+	b.link[i] = w.config.linkOf(int(b.nics[i]), p)
 	switch {
 	case b.link[i] == noLink:
 		b.finish(i, Drop, NoLink)
@@ -113,6 +125,9 @@ func (w *Worker) track(b *Batch) {
 		default:
 			continue
 		}
+		if w.crew != nil && w.handOver(b, i, w.crew.owner(b.client[i]), asReceived) {
+			continue
+		}
 		warm += w.table.Prefetch(b.hash[i])
 	}
 	w.warm = warm
@@ -128,7 +143,7 @@ func (w *Worker) track(b *Batch) {
 func (w *Worker) aim(b *Batch, i int, proto uint8, src, dst packet.Endpoint) {
 	b.proto[i] = proto
 	b.service[i] = w.config.index.find(proto, &dst)
-	if b.service[i] != noService {
+	if b.service[i] != noService || b.how[i] == toServer {
 		b.dir[i], b.client[i], b.other[i] = conntrack.ToServer, src, dst
 	} else {
 		b.dir[i], b.client[i], b.other[i] = conntrack.ToClient, dst, src
@@ -144,8 +159,12 @@ func (w *Worker) find(b *Batch, i int) {
 		b.kinds[i] = kindOther
 		return
 	}
-	if at == conntrack.None && b.service[i] == noService {
+	if at == conntrack.None && b.service[i] == noService && b.how[i] != toServer {
 		client, other := b.other[i], b.client[i]
+		// A whole datagram would wander between the two owners for ever.
+		if w.crew != nil && !b.whole && w.handOver(b, i, w.crew.owner(client), toServer) {
+			return
+		}
 		hash := w.table.Hash(b.proto[i], client)
 		if at = w.table.Find(hash, b.proto[i], client, other, conntrack.ToServer); at != conntrack.None {
 			b.dir[i], b.client[i], b.other[i], b.hash[i] = conntrack.ToServer, client, other, hash

@@ -11,6 +11,7 @@ const (
 	Transmit                // queued for transmission, rewritten
 	Hold                    // kept until its hop or its datagram is known
 	PassUp                  // given to the kernel unchanged
+	HandOver                // given to the worker that owns the connection
 )
 
 // Reason says why a frame was dropped.
@@ -45,6 +46,7 @@ const (
 	NoFrame                       // no free frame to build a packet in
 	TxFull                        // transmit ring full after one kick
 	PassUpFull                    // ring or rate of the way back exhausted
+	HandFull                      // the owner's worker does not keep up
 	ErrorLimited                  // an ICMP error was due but limited
 	NumReasons
 )
@@ -53,7 +55,7 @@ var reasonNames = [NumReasons]string{
 	"unexplained", "truncated", "not-ip", "bad-version", "bad-length", "bad-checksum", "bad-option", "martian",
 	"source-route", "bad-fragment", "bad-extension", "no-link", "no-conn", "no-server", "server-gone",
 	"table-full", "endpoint-full", "no-route", "no-hop", "ttl-expired", "too-big", "hold-full",
-	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "error-limited",
+	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "hand-full", "error-limited",
 }
 
 // String returns the reason's name as counters show it.
@@ -75,6 +77,8 @@ type Counters struct {
 	Originated  uint64 // frames built by the worker in frames of its own
 	Transmitted uint64 // queued for transmission
 	PassedUp    uint64
+	Taken       uint64 // from other workers
+	Handed      uint64 // to other workers
 	Dropped     [NumReasons]uint64
 
 	Forwarded   uint64 // of Transmitted: translated packets
@@ -96,9 +100,10 @@ func (c *Counters) DroppedTotal() uint64 {
 }
 
 // Balanced reports the frame balance: received + originated = queued for
-// transmit + dropped by reason + passed up + held.
+// transmit + dropped by reason + passed up + held. Among several workers, what
+// each took from and handed to others counts too.
 func (c *Counters) Balanced(held int) bool {
-	return c.Received+c.Originated == c.Transmitted+c.DroppedTotal()+c.PassedUp+uint64(held)
+	return c.Received+c.Taken+c.Originated == c.Transmitted+c.DroppedTotal()+c.PassedUp+c.Handed+uint64(held)
 }
 
 // Each names every counter, held frames among them. Drops are named

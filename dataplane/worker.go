@@ -113,6 +113,10 @@ type Worker struct {
 	warm    uint64        // keeps the stage that touches table lines alive
 	ended   uint64        // connections that were taken off the counts
 
+	crew *Crew // nil: w works alone
+	self int
+	heir int // owner of the whole datagram in hand
+
 	mailbox mailbox
 	sleeper sleeper
 }
@@ -175,7 +179,7 @@ func (w *Worker) Round(now Time) bool {
 				moved = true
 				w.nics[n].filled[q] -= got
 				w.Counters.Received += uint64(got)
-				w.batch.n, w.batch.nic = got, n
+				w.batch.received(got, n)
 				w.Process(&w.batch)
 				w.settle(&w.batch)
 			}
@@ -183,8 +187,14 @@ func (w *Worker) Round(now Time) bool {
 		}
 		w.flushAll()
 	}
+	if w.crew != nil {
+		moved = w.takeHanded() || moved
+	}
 	w.expire()
 	w.flushAll()
+	if w.crew != nil {
+		w.publishHanded()
+	}
 	w.Counters.Rounds++
 	if !moved {
 		w.Counters.EmptyRounds++
@@ -202,6 +212,8 @@ func (w *Worker) settle(b *Batch) {
 		switch b.verdicts[i] {
 		case Transmit, Hold:
 			// already in an egress or among the held
+		case HandOver:
+			w.Counters.Handed++
 		case PassUp:
 			w.passUp(b, i)
 		default:
@@ -213,7 +225,7 @@ func (w *Worker) settle(b *Batch) {
 func (w *Worker) passUp(b *Batch, i int) {
 	f := b.frames[i]
 	partial := b.link[i] != noLink && w.config.Links[b.link[i]].Partial
-	if w.upward == nil || !w.upward.PassUp(w.now, b.nic, w.pool.Data(f), partial) {
+	if w.upward == nil || !w.upward.PassUp(w.now, int(b.nics[i]), w.pool.Data(f), partial) {
 		w.drop(f.Addr, PassUpFull)
 		return
 	}
@@ -228,7 +240,11 @@ func (w *Worker) drop(addr uint64, why Reason) {
 }
 
 func (w *Worker) recycle(addr uint64) {
-	w.free = append(w.free, addr&^uint64(w.pool.Chunk-1))
+	chunk := addr &^ uint64(w.pool.Chunk-1)
+	if w.crew != nil && w.sendHome(chunk) {
+		return
+	}
+	w.free = append(w.free, chunk)
 }
 
 // alloc takes a free chunk for a frame that w builds. Some are left for the
@@ -259,6 +275,9 @@ func (w *Worker) complete(q nic.Queue) {
 		room := w.free[len(w.free):cap(w.free)]
 		n := q.Complete(room)
 		w.free = w.free[:len(w.free)+n]
+		if w.crew != nil {
+			w.sortHome(n)
+		}
 		if n == 0 || n < len(room) {
 			return
 		}

@@ -1,0 +1,172 @@
+package dataplane
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+
+	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// handSlots bounds how many frames may be on their way from one worker to
+// another.
+const handSlots = 1024
+
+// ErrCrew tells that workers cannot work together.
+var ErrCrew = errors.New("workers do not fit together")
+
+// Crew are workers that share the traffic of a director. Every connection has
+// one owner, found from its client endpoint, which NAT leaves as it is in
+// both directions. A frame that arrives at another worker is handed over as a
+// descriptor; every frame has a home worker, to which its chunk returns.
+type Crew struct {
+	workers []*Worker
+	seed    uint64
+	chunk   uint64 // bytes
+	home    []uint8
+	hand    [][]*lane[handed] // from, to
+	back    [][]*lane[uint64]
+}
+
+// handed is a frame on its way to the worker that owns its connection.
+type handed struct {
+	frame nic.Frame
+	nic   uint8
+	how   how
+}
+
+// how tells the owner what the sender has found out.
+type how uint8
+
+const (
+	asReceived how = iota
+	toServer       // it is no answer: look for a connection by its source only
+	asPiece        // a fragment: its datagram is put together here
+)
+
+// NewCrew joins workers, which must not run yet. home tells whose chunk each
+// of the Pool is, by number.
+func NewCrew(workers []*Worker, home []uint8, seed uint64) (*Crew, error) {
+	c := &Crew{workers: workers, seed: seed, home: home}
+	for _, w := range workers {
+		if len(home) != w.pool.Chunks() || w.pool != workers[0].pool || len(workers) > 255 {
+			return nil, fmt.Errorf("join %d workers: %w", len(workers), ErrCrew)
+		}
+	}
+	c.chunk = uint64(workers[0].pool.Chunk)
+	for range workers {
+		hand, back := make([]*lane[handed], len(workers)), make([]*lane[uint64], len(workers))
+		for to := range workers {
+			// A chunk is in one place, so the way home always has room.
+			hand[to], back[to] = newLane[handed](handSlots), newLane[uint64](len(home))
+		}
+		c.hand, c.back = append(c.hand, hand), append(c.back, back)
+	}
+	for i, w := range workers {
+		w.crew, w.self = c, i
+		w.claims.rate, w.claims.burst = max(1, w.claims.rate/int64(len(workers))), max(1, w.claims.burst/int64(len(workers)))
+	}
+	return c, nil
+}
+
+func (c *Crew) of(a, b uint64) int {
+	hi, lo := bits.Mul64(a^c.seed, b^0x9e3779b97f4a7c15)
+	hi, _ = bits.Mul64(hi^lo, uint64(len(c.workers)))
+	return int(hi)
+}
+
+// owner returns the worker of a connection. The protocol is left out, so that
+// what a service of port 0 or any helper of a protocol opens stays together.
+func (c *Crew) owner(client packet.Endpoint) int {
+	return c.of(client.Addr.Hi<<1^client.Addr.Lo, client.Addr.Hi^uint64(client.Port)<<32)
+}
+
+// gatherer returns the worker that puts a datagram together.
+func (c *Crew) gatherer(p *packet.Packet) int {
+	return c.of(p.Src.Hi^p.Dst.Lo<<1, p.Src.Lo^p.Dst.Hi^uint64(p.FragID)<<20)
+}
+
+// handOver gives packet i to the worker to. It reports whether that is
+// somebody else; the packet is done here then.
+func (w *Worker) handOver(b *Batch, i, to int, how how) bool {
+	if to == w.self {
+		return false
+	}
+	if b.whole && how != asPiece {
+		w.heir = to // the pieces go there
+		b.finish(i, HandOver, Unexplained)
+		return true
+	}
+	if w.crew.hand[w.self][to].push(handed{b.frames[i], b.nics[i], how}) {
+		b.finish(i, HandOver, Unexplained)
+	} else {
+		b.finish(i, Drop, HandFull)
+	}
+	return true
+}
+
+// takeHanded treats what other workers have handed over, and takes back the
+// chunks that have come home.
+func (w *Worker) takeHanded() (moved bool) {
+	for from := range w.crew.workers {
+		room := w.free[len(w.free):cap(w.free)]
+		w.free = w.free[:len(w.free)+w.crew.back[from][w.self].take(room)]
+		var taken [BatchSize]handed
+		n := w.crew.hand[from][w.self].take(taken[:])
+		if n == 0 {
+			continue
+		}
+		b := &w.batch
+		b.n, moved = n, true
+		for i, x := range taken[:n] {
+			b.frames[i], b.nics[i], b.how[i] = x.frame, x.nic, x.how
+		}
+		w.Counters.Taken += uint64(n)
+		w.Process(b)
+		w.settle(b)
+	}
+	return moved
+}
+
+// publishHanded lets the others see what was handed to them, and wakes those
+// who sleep.
+func (w *Worker) publishHanded() {
+	for to, other := range w.crew.workers {
+		handed := w.crew.hand[w.self][to].publish()
+		if w.crew.back[w.self][to].publish() || handed {
+			other.Wake()
+		}
+	}
+}
+
+// hasHanded reports whether something waits for w.
+func (w *Worker) hasHanded() bool {
+	if w.crew == nil {
+		return false
+	}
+	for from := range w.crew.workers {
+		if w.crew.hand[from][w.self].len() > 0 {
+			return true
+		}
+	}
+	return false
+}
+
+// sendHome gives a chunk to its home worker, and reports whether that is
+// somebody else.
+func (w *Worker) sendHome(chunk uint64) bool {
+	home := int(w.crew.home[chunk/w.crew.chunk])
+	return home != w.self && w.crew.back[w.self][home].push(chunk)
+}
+
+// sortHome sends those of the last n free chunks home that belong elsewhere.
+func (w *Worker) sortHome(n int) {
+	kept := w.free[:len(w.free)-n]
+	for _, chunk := range w.free[len(w.free)-n:] {
+		if !w.sendHome(chunk) {
+			kept = append(kept, chunk)
+		}
+	}
+	w.free = kept
+}
