@@ -136,7 +136,7 @@ func TestPickDoesNotAllocate(t *testing.T) {
 	for _, test := range pickers() {
 		s, servers := test.make(100)
 		k := KeyFrom(netip.MustParseAddrPort("[2001:db8::1]:40000"), netip.MustParseAddrPort("[2001:db8::2]:80"))
-		if n := testing.AllocsPerRun(1000, func() { s.Pick(servers, k); k.Src[15]++ }); n != 0 {
+		if n := testing.AllocsPerRun(1000, func() { s.Pick(servers, k); k.Src[15]++; k.Dst[14]--; k.Now += 50000 }); n != 0 {
 			t.Errorf("%s: %v allocations", test.name, n)
 		}
 	}
@@ -148,8 +148,11 @@ type picker struct {
 }
 
 func pickers() []picker {
-	return []picker{{"rr", "rr", nil}, {"wrr", "wrr", nil}, {"wlc", "wlc", nil}, {"mh", "mh", nil},
-		{"mh-fallback", "mh", []string{"mh-fallback"}}}
+	all := []picker{{"mh-fallback", "mh", []string{"mh-fallback"}}, {"sh-fallback", "sh", []string{"sh-fallback"}}}
+	for _, name := range Names() {
+		all = append(all, picker{name, name, nil})
+	}
+	return all
 }
 
 func (p picker) make(n int) (Scheduler, []Server) {
@@ -182,7 +185,7 @@ func BenchmarkPick(b *testing.B) {
 }
 
 func BenchmarkUpdate(b *testing.B) {
-	for _, p := range pickers()[:4] {
+	for _, p := range pickers() {
 		b.Run(p.name+"/servers=100", func(b *testing.B) {
 			s, servers := p.make(100)
 			for b.Loop() {

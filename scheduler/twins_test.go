@@ -1,7 +1,6 @@
 package scheduler
 
 import (
-	"math/big"
 	"math/rand/v2"
 	"slices"
 	"strings"
@@ -17,7 +16,7 @@ type slow interface {
 }
 
 type node struct {
-	id                      uint32
+	id, host                uint32 // host stands for its address
 	weight, active, passive int
 	overloaded              bool
 }
@@ -103,25 +102,6 @@ func (s *slowWRR) pick(list []*node) *node {
 	}
 }
 
-// slowWLC divides.
-type slowWLC struct{}
-
-func (slowWLC) added([]*node, *node)          {}
-func (slowWLC) edited([]*node)                {}
-func (slowWLC) deleted([]*node, *node, *node) {}
-func (slowWLC) pick(list []*node) (best *node) {
-	quotient := func(n *node) *big.Rat { return big.NewRat(int64(256*n.active+n.passive), int64(n.weight)) }
-	for _, n := range list {
-		if n.weight == 0 || n.overloaded {
-			continue
-		}
-		if best == nil || quotient(n).Cmp(quotient(best)) < 0 {
-			best = n
-		}
-	}
-	return best
-}
-
 // slowMH builds every server's whole permutation and knows the last weights.
 type slowMH struct {
 	kept     map[uint32]int
@@ -155,7 +135,7 @@ func (s *slowMH) fill(list []*node) {
 	}
 	wishes := map[*node][]int{}
 	for _, n := range list {
-		sum := 0x0a000000 + n.id + 80
+		sum := 0x0a000000 + n.host + 80
 		offset, skip := sipHash13(sum, offsetKey, offsetKey)%slots, sipHash13(sum, skipKey, skipKey)%(slots-1)+1
 		for i := range slots {
 			wishes[n] = append(wishes[n], (int(offset)+i*int(skip))%slots)
@@ -180,7 +160,10 @@ func (s *slowMH) fill(list []*node) {
 	}
 }
 
-var twinKey = Key{Src: [16]byte{10: 0xff, 11: 0xff, 12: 198, 13: 18}}
+// twinKey is the connection that both are asked about.
+var twinKey = Key{
+	Src: [16]byte{10: 0xff, 11: 0xff, 12: 198, 13: 18}, Dst: [16]byte{10: 0xff, 11: 0xff, 12: 192, 14: 2},
+}
 
 func (s *slowMH) pick([]*node) *node {
 	sum := fold(twinKey.Src)
@@ -197,19 +180,31 @@ func (s *slowMH) pick([]*node) *node {
 
 func TestSchedulersChooseLikeTheirSlowTwins(t *testing.T) {
 	for name, test := range map[string]struct {
-		flags []string
 		twin  func() slow
 		edits int
 	}{
-		"rr":          {nil, func() slow { return &slowRR{} }, 20000},
-		"wrr":         {nil, func() slow { return &slowWRR{step: 1} }, 20000},
-		"wlc":         {nil, func() slow { return slowWLC{} }, 20000},
-		"mh":          {nil, func() slow { return &slowMH{kept: map[uint32]int{}} }, 60},
-		"mh fallback": {[]string{"mh-fallback"}, func() slow { return &slowMH{kept: map[uint32]int{}, fallback: true} }, 60},
+		"rr":             {func() slow { return &slowRR{} }, 10000},
+		"wrr":            {func() slow { return &slowWRR{step: 1} }, 10000},
+		"lc":             {func() slow { return slowLeast{load: slowLC} }, 3000},
+		"wlc":            {func() slow { return slowLeast{load: slowWLC} }, 3000},
+		"sed":            {func() slow { return slowLeast{load: slowSED} }, 3000},
+		"nq":             {func() slow { return slowLeast{load: slowNQ} }, 3000},
+		"fo":             {func() slow { return slowHeaviest{} }, 3000},
+		"ovf":            {func() slow { return slowHeaviest{spill: true} }, 3000},
+		"twos":           {func() slow { return &slowTwos{random: rand.NewPCG(5, 5)} }, 800},
+		"dh":             {func() slow { return &slowBuckets{key: func() uint32 { return fold(twinKey.Dst) }} }, 2000},
+		"sh":             {func() slow { return &slowBuckets{weighted: true, key: slowSource} }, 2000},
+		"sh sh-fallback": {func() slow { return &slowBuckets{weighted: true, key: slowSource, fallback: true} }, 2000},
+		"sh sh-port":     {func() slow { return &slowBuckets{weighted: true, key: slowSourcePort} }, 2000},
+		"lblc":           {func() slow { return newSlowLocal(false) }, 5000},
+		"lblcr":          {func() slow { return newSlowLocal(true) }, 5000},
+		"mh":             {func() slow { return &slowMH{kept: map[uint32]int{}} }, 60},
+		"mh mh-fallback": {func() slow { return &slowMH{kept: map[uint32]int{}, fallback: true} }, 60},
 	} {
 		t.Run(name, func(t *testing.T) {
 			for seed := range uint64(10) {
-				s, err := New(strings.Fields(name)[0], test.flags)
+				twinKey.Now = uint32(seed) * 0x1999_9999 // the clock may wrap
+				s, err := New(strings.Fields(name)[0], strings.Fields(name)[1:], Seed(5), Since(twinKey.Now))
 				if err != nil {
 					t.Fatal(err)
 				}
@@ -230,6 +225,7 @@ type comparison struct {
 	fast    Scheduler
 	twin    slow
 	list    []*node
+	gone    []*node
 	servers []Server
 	nextID  uint32
 }
@@ -241,7 +237,13 @@ func (c *comparison) edit() {
 	switch op := c.r.IntN(5); {
 	case len(c.list) == 0 || op < 2 && len(c.list) < 12:
 		c.nextID++
-		n := &node{id: c.nextID, weight: weight}
+		n := &node{id: c.nextID, host: c.nextID}
+		if i := len(c.gone) - 1; i >= 0 && c.r.IntN(2) == 0 {
+			// It comes back: the old server by a new name.
+			n, c.gone = c.gone[i], c.gone[:i]
+			n.id = c.nextID
+		}
+		n.weight = weight
 		c.list = append([]*node{n}, c.list...)
 		c.twin.added(c.list, n)
 	case op < 4:
@@ -253,7 +255,7 @@ func (c *comparison) edit() {
 		if i > 0 {
 			before = c.list[i-1]
 		}
-		c.list = slices.Delete(slices.Clone(c.list), i, i+1)
+		c.list, c.gone = slices.Delete(slices.Clone(c.list), i, i+1), append(c.gone, n)
 		c.twin.deleted(c.list, n, before)
 	}
 	c.servers = nil
@@ -264,7 +266,7 @@ func (c *comparison) edit() {
 }
 
 func serverOf(n *node) Server {
-	s := Server{ID: n.id, Weight: n.weight, Counts: new(Counts), Port: 80, Addr: twinAddr(n.id)}
+	s := Server{ID: n.id, Weight: n.weight, Counts: new(Counts), Port: 80, Addr: twinAddr(n.host)}
 	s.Counts.Active.Store(int32(n.active))
 	s.Counts.Inactive.Store(int32(n.passive))
 	s.Counts.overloaded.Store(n.overloaded)
@@ -282,16 +284,32 @@ func (c *comparison) compare() {
 			}
 		}
 		if c.r.IntN(10) == 0 {
-			twinKey.Src[15] = byte(c.r.Uint32())
-			twinKey.Src[14] = byte(c.r.Uint32())
+			twinKey.Src[15], twinKey.Src[14] = byte(c.r.Uint32()), byte(c.r.Uint32())
+			twinKey.SrcPort = uint16(c.r.Uint32())
 		}
+		twinKey.Dst[15] = byte(c.r.IntN(5))
+		twinKey.Now += uint32(c.r.IntN(3) * c.r.IntN(40) * c.r.IntN(6000)) // 20 hours at most
 		got, want := c.fast.Pick(c.servers, twinKey), slices.Index(c.list, c.twin.pick(c.list))
 		if got != want {
 			c.t.Fatalf("chose %d, the slow twin %d, of %+v", got, want, c.servers)
 		}
 		if got >= 0 {
-			c.list[got].passive++
-			c.servers[got].Counts.Inactive.Add(1)
+			c.count(got)
 		}
 	}
+}
+
+// count adds a connection to a server and now and then takes others off.
+func (c *comparison) count(i int) {
+	n := c.list[i]
+	if c.r.IntN(2) == 0 {
+		n.active++
+	} else {
+		n.passive++
+	}
+	if c.r.IntN(8) == 0 {
+		n.active, n.passive = c.r.IntN(n.active+1), c.r.IntN(n.passive+1)
+	}
+	c.servers[i].Counts.Active.Store(int32(n.active))
+	c.servers[i].Counts.Inactive.Store(int32(n.passive))
 }
