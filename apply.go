@@ -109,8 +109,11 @@ func (d *Director) publish() error {
 		addrs = append(addrs, packet.AddrFrom(a))
 	}
 	d.roster.SetOwn(addrs)
-	config, stats := d.roster.Config(), make([]dataplane.Stat, d.roster.Slots())
-	d.worker.Do(func() { d.worker.Adopt(config, stats) })
+	config := d.roster.Config()
+	for _, w := range d.workers {
+		stats := make([]dataplane.Stat, d.roster.Slots())
+		w.Do(func() { w.Adopt(config, stats) })
+	}
 	return nil
 }
 
@@ -197,5 +200,5 @@ func (d *Director) setTimeouts(t service.Timeouts) {
 	ticks := func(x time.Duration) conntrack.Tick { return conntrack.Tick(x / (100 * time.Millisecond)) }
 	all := conntrack.DefaultTimeouts()
 	all[conntrack.Established], all[conntrack.FinWait], all[conntrack.UDP] = ticks(t.TCP), ticks(t.TCPFin), ticks(t.UDP)
-	d.worker.Do(func() { d.table.SetTimeouts(all) })
+	d.each(func(w *worker) { w.Table().SetTimeouts(all) })
 }

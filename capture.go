@@ -19,11 +19,20 @@ func (d *Director) Capture(ctx context.Context, w io.Writer) error {
 		return ErrCapturing
 	}
 	defer d.capturing.Store(false)
-	taps := make([]*nic.Tap, len(d.tees))
-	for i, t := range d.tees {
-		taps[i] = nic.NewTap(2048, 2048)
-		t.CopyTo(taps[i])
-		defer t.CopyTo(nil)
+	// A Tap takes copies from the queues of one worker.
+	taps := make([]*nic.Tap, len(d.workers))
+	for i, worker := range d.workers {
+		taps[i] = nic.NewTap(captureSlots, captureBytes)
+		for _, t := range worker.tees {
+			t.CopyTo(taps[i])
+			defer t.CopyTo(nil)
+		}
 	}
 	return nic.Record(ctx, w, taps...)
 }
+
+// What a capture holds for each worker, until it is written.
+const (
+	captureSlots = 4096
+	captureBytes = 2048
+)

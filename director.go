@@ -5,14 +5,11 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
-	"math/rand/v2"
 	"sync"
 	"sync/atomic"
 
 	"github.com/lvx-lb/lvx/bpf"
-	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/dataplane"
-	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/route"
 	"github.com/lvx-lb/lvx/service"
 )
@@ -45,6 +42,9 @@ type Config struct {
 	// StateDir is where settings changed on the machine are noted before the
 	// change; "" notes nothing.
 	StateDir string
+	// Workers is how many threads forward, 1 by default; each needs a queue of
+	// its own on every NIC.
+	Workers int
 	// Rings is the size of the rings of a queue, 2,048 by default.
 	Rings int
 	// Log takes what an operator should know; default slog.Default().
@@ -62,6 +62,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()
+	}
+	if c.Workers == 0 {
+		c.Workers = 1
 	}
 	if c.Rings == 0 {
 		c.Rings = 2048
@@ -82,11 +85,9 @@ type Director struct {
 	steering  *bpf.Steering
 	keys      *keys
 	rings     *rings
-	table     *conntrack.Table
 	hops      *dataplane.Hops
-	worker    *dataplane.Worker
-	upward    *upward
-	tees      []*nic.Tee
+	way       *bpf.WayBack
+	workers   []*worker
 	capturing atomic.Bool
 	settings  *settings
 	vips      *vips
@@ -119,7 +120,7 @@ func New(cfg Config) (*Director, error) {
 		{"find NICs", d.openLinks},
 		{"load steering", d.openSteering},
 		{"open sockets", d.openRings},
-		{"make connection table", d.openWorker},
+		{"make workers", d.openWorkers},
 	} {
 		if err := step.do(); err != nil {
 			d.release()
@@ -162,40 +163,6 @@ func (d *Director) openSteering() (err error) {
 	return err
 }
 
-func (d *Director) openWorker() error {
-	memory, _, err := d.steering.NewTable("lvx_conns", conntrack.Bytes(d.cfg.Conns))
-	if err != nil {
-		return err
-	}
-	seed := rand.Uint64()
-	d.table, err = conntrack.New(conntrack.Config{
-		Capacity: d.cfg.Conns, Memory: memory, Seed: seed, Timeouts: conntrack.DefaultTimeouts(),
-	})
-	if err != nil {
-		return err
-	}
-	if d.upward, err = openUpward(d.links, d.rings.generic(), d.cfg.Name, d.log); err != nil {
-		return err
-	}
-	queues := make([]dataplane.Queues, len(d.links.nics))
-	for i := range d.links.nics {
-		for _, s := range d.rings.sockets[i] {
-			tee := nic.NewTee(s, &d.rings.umem.Pool, i)
-			d.tees = append(d.tees, tee)
-			queues[i] = append(queues[i], tee)
-		}
-	}
-	d.worker, err = dataplane.NewWorker(dataplane.Setup{
-		Pool: &d.rings.umem.Pool, Chunks: d.rings.free, NICs: queues, Fill: d.cfg.Rings, Filled: d.cfg.Rings,
-		Table: d.table, Hops: d.hops, Routes: &routes{d.mirror, d.links}, Upward: d.upward, Seed: seed,
-	})
-	if err != nil {
-		return err
-	}
-	d.vips = newVIPs(d.mirror, d.cfg, d.links)
-	return d.publish()
-}
-
 // Run forwards until ctx ends: it steers, adds the VIPs and works. At its end
 // nothing is steered any more and what was changed on the machine is as it
 // was.
@@ -215,9 +182,11 @@ func (d *Director) Run(ctx context.Context) error {
 
 	var group sync.WaitGroup
 	working, rest := context.WithCancel(context.WithoutCancel(ctx))
-	failed := make(chan error, 1)
-	group.Go(func() { failed <- d.worker.Run(working, nil) })
-	group.Go(func() { d.upward.run(working) })
+	failed := make(chan error, len(d.workers))
+	for _, w := range d.workers {
+		group.Go(func() { failed <- w.Run(working, nil) })
+		group.Go(func() { w.upward.run(working) })
+	}
 	group.Go(func() { d.keepHops(working) })
 	err := d.start()
 	if err == nil {
@@ -297,14 +266,14 @@ func (d *Director) release() error {
 			errs = append(errs, d.steering.Detach(n.ifindex))
 		}
 	}
-	if d.upward != nil {
-		errs = append(errs, d.upward.close())
+	if d.way != nil {
+		errs = append(errs, d.way.Close())
 	}
 	if d.rings != nil {
 		errs = append(errs, d.rings.close())
 	}
-	if d.table != nil {
-		errs = append(errs, d.table.Close())
+	for _, w := range d.workers {
+		errs = append(errs, w.Table().Close())
 	}
 	if d.steering != nil {
 		errs = append(errs, d.steering.Close())

@@ -41,9 +41,9 @@ func (d *Director) collect() {
 	if len(gone) == 0 {
 		return
 	}
-	d.worker.Do(func() {
+	d.each(func(w *worker) {
 		for _, s := range gone {
-			d.meters.retire(s.Service().Key, &d.worker.Stats()[s.Slot])
+			d.meters.retire(s.Service().Key, &w.Stats()[s.Slot])
 		}
 	})
 	for _, s := range gone {

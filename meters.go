@@ -8,12 +8,17 @@ import (
 	"github.com/lvx-lb/lvx/service"
 )
 
-// serverStats copies the worker's counters.
+// serverStats adds up the counters of all workers, by slot.
 func (d *Director) serverStats() []dataplane.Stat {
-	var copied []dataplane.Stat
-	stats := make([]dataplane.Stat, 0, d.roster.Slots())
-	d.worker.Do(func() { copied = append(stats, d.worker.Stats()...) })
-	return copied
+	sums := make([]dataplane.Stat, d.roster.Slots())
+	d.each(func(w *worker) {
+		for i, s := range w.Stats() {
+			if i < len(sums) {
+				sums[i].Add(&s)
+			}
+		}
+	})
+	return sums
 }
 
 // meters are the counters and rates of services and servers.

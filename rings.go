@@ -3,10 +3,10 @@ package lvx
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/lvx-lb/lvx/bpf"
-	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/nic/xsk"
 )
 
@@ -22,7 +22,8 @@ type rings struct {
 	mode    xsk.Mode
 	umem    *xsk.UMEM
 	sockets [][]*xsk.Socket
-	free    []uint64 // chunks that no ring has
+	home    []uint8    // whose each chunk is, by number
+	free    [][]uint64 // by worker: chunks that no ring has
 }
 
 func (r *rings) generic() bool { return r.mode == xsk.Generic }
@@ -41,6 +42,9 @@ func (d *Director) openRings() error {
 				ErrNIC, n.name, count, maxQueues, n.name, maxQueues)
 		}
 		queues[i] = count
+	}
+	if least := slices.Min(queues); d.cfg.Workers > least {
+		return fmt.Errorf("%w: %d workers need as many queues on every NIC, one has %d; run: ethtool -L", ErrNIC, d.cfg.Workers, least)
 	}
 	modes, err := modesFor(d.cfg.Mode)
 	if err != nil {
@@ -95,7 +99,7 @@ func (d *Director) tryMode(mode xsk.Mode, queues []int) (err error) {
 			}
 		}
 	}
-	r, err := bindAll(mode, d.links, queues, d.cfg.Rings)
+	r, err := bindAll(mode, d.links, queues, d.cfg)
 	if err != nil {
 		return err
 	}
@@ -112,8 +116,8 @@ func (d *Director) tryMode(mode xsk.Mode, queues []int) (err error) {
 
 // bindAll opens a UMEM large enough that no full transmit ring can starve a
 // fill ring, and a socket on every queue.
-func bindAll(mode xsk.Mode, l *links, queues []int, size int) (*rings, error) {
-	total := workerChunks
+func bindAll(mode xsk.Mode, l *links, queues []int, cfg Config) (*rings, error) {
+	size, total := cfg.Rings, cfg.Workers*workerChunks
 	for _, n := range queues {
 		total += n * (3*size + driverChunks)
 	}
@@ -122,11 +126,13 @@ func bindAll(mode xsk.Mode, l *links, queues []int, size int) (*rings, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &rings{mode: mode, umem: umem, sockets: make([][]*xsk.Socket, len(queues)), free: umem.Chunks()}
+	r := &rings{mode: mode, umem: umem, sockets: make([][]*xsk.Socket, len(queues))}
+	r.share(cfg.Workers)
 	var first *xsk.Socket
 	for i, n := range l.nics {
 		for q := range queues[i] {
-			give := r.free[len(r.free)-size:]
+			free := &r.free[q%cfg.Workers]
+			give := (*free)[len(*free)-size:]
 			s, err := xsk.Open(umem, xsk.Config{
 				Ifindex: n.ifindex, Queue: q, Mode: mode, Shared: first, Fill: give,
 				RxSize: uint32(size), TxSize: uint32(size), FillSize: uint32(size), CompletionSize: uint32(size),
@@ -134,7 +140,7 @@ func bindAll(mode xsk.Mode, l *links, queues []int, size int) (*rings, error) {
 			if err != nil {
 				return nil, errors.Join(err, r.close())
 			}
-			r.free = r.free[:len(r.free)-size]
+			*free = (*free)[:len(*free)-size]
 			r.sockets[i] = append(r.sockets[i], s)
 			if first == nil {
 				first = s
@@ -142,6 +148,16 @@ func bindAll(mode xsk.Mode, l *links, queues []int, size int) (*rings, error) {
 		}
 	}
 	return r, nil
+}
+
+// share divides the chunks among workers.
+func (r *rings) share(workers int) {
+	chunks := r.umem.Chunks()
+	r.home, r.free = make([]uint8, len(chunks)), make([][]uint64, workers)
+	for i, chunk := range chunks {
+		w := i * workers / len(chunks)
+		r.home[i], r.free[w] = uint8(w), append(r.free[w], chunk)
+	}
 }
 
 func (r *rings) close() error {
@@ -154,11 +170,13 @@ func (r *rings) close() error {
 	return errors.Join(append(errs, r.umem.Close())...)
 }
 
-// stats returns the losses of every queue that its worker never saw.
-func (r *rings) stats(each func(n, q int, s nic.Stats)) {
-	for n := range r.sockets {
-		for q, s := range r.sockets[n] {
-			each(n, q, s.Stats())
+// of returns the sockets of a worker, by NIC; only it may touch them.
+func (r *rings) of(worker, workers int, each func(*xsk.Socket)) {
+	for _, queues := range r.sockets {
+		for q, s := range queues {
+			if q%workers == worker {
+				each(s)
+			}
 		}
 	}
 }
@@ -186,12 +204,8 @@ func (d *Director) drain() {
 	const patience, step = time.Second, 5 * time.Millisecond
 	for waited := time.Duration(0); waited < patience; waited += step {
 		left := 0
-		d.worker.Do(func() {
-			for _, queues := range d.rings.sockets {
-				for _, s := range queues {
-					left += s.Unsent()
-				}
-			}
+		d.each(func(w *worker) {
+			d.rings.of(w.number, len(d.workers), func(s *xsk.Socket) { left += s.Unsent() })
 		})
 		if left == 0 {
 			return

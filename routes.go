@@ -64,8 +64,8 @@ func (d *Director) neighbourChanged(n route.Neighbour) {
 	default:
 		return
 	}
-	if d.worker != nil {
-		d.worker.Wake()
+	for _, w := range d.workers {
+		w.Wake()
 	}
 }
 
@@ -128,10 +128,8 @@ func (d *Director) sweepHops() error {
 	if err := d.publish(); err != nil {
 		return err
 	}
-	d.worker.Do(func() {
-		for _, h := range d.hops.Sweep(unused) {
-			d.mirror.Release(d.links.list[h.Link].ifindex, h.Addr.Netip())
-		}
-	})
+	for _, h := range d.hops.Sweep(unused) {
+		d.mirror.Release(d.links.list[h.Link].ifindex, h.Addr.Netip())
+	}
 	return nil
 }

@@ -8,6 +8,7 @@ import (
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/dataplane"
 	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/nic/xsk"
 	"github.com/lvx-lb/lvx/service"
 )
 
@@ -56,6 +57,15 @@ func (d *Director) Conns(ctx context.Context, yield func([]service.Conn) error) 
 		servers[s.Slot] = s
 	}
 	d.mu.Unlock()
+	for _, w := range d.workers {
+		if err := w.conns(ctx, servers, yield); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+func (w *worker) conns(ctx context.Context, servers map[uint32]*dataplane.Server, yield func([]service.Conn) error) error {
 	part := make([]service.Conn, 0, connsAtOnce)
 	now := dataplane.Monotonic()
 	for at := conntrack.Index(0); at != conntrack.None; {
@@ -63,9 +73,9 @@ func (d *Director) Conns(ctx context.Context, yield func([]service.Conn) error) 
 			return err
 		}
 		part = part[:0]
-		d.worker.Do(func() {
+		w.Do(func() {
 			tick := conntrack.Tick(now() / (dataplane.Second / 10))
-			at = d.table.Walk(at, connsAtOnce, func(_ conntrack.Index, r *conntrack.Record) {
+			at = w.Table().Walk(at, connsAtOnce, func(_ conntrack.Index, r *conntrack.Record) {
 				if s := servers[r.Server]; s != nil {
 					part = append(part, connOf(r, s, tick))
 				}
@@ -93,8 +103,9 @@ func connOf(r *conntrack.Record, s *dataplane.Server, now conntrack.Tick) servic
 // Info tells how a director runs.
 type Info struct {
 	Mode     string // zerocopy, native or generic
-	Capacity int    // of the connection table
-	Conns    int    // connections now
+	Workers  int
+	Capacity int // of the connection table
+	Conns    int // connections now
 	// Counters by name: frames, unless the name says otherwise. Those that
 	// begin with "drop." are drops by reason, with "steer." of the eBPF
 	// program, with "nic." losses at the queues that lvx never saw.
@@ -108,13 +119,17 @@ func (d *Director) Info(context.Context) (Info, error) {
 	if d.closed {
 		return Info{}, ErrClosed
 	}
-	info := Info{Mode: d.rings.mode.String(), Capacity: d.table.Capacity(), Counters: map[string]uint64{}}
-	d.worker.Do(func() {
-		info.Conns = d.table.Len()
-		d.worker.Counters.Each(d.worker.Held(), func(name string, n uint64) { info.Counters[name] = n })
-		d.rings.stats(func(_, _ int, s nic.Stats) { addLosses(info.Counters, &s) })
+	info := Info{Mode: d.rings.mode.String(), Workers: len(d.workers), Counters: map[string]uint64{}}
+	d.each(func(w *worker) {
+		info.Conns += w.Table().Len()
+		info.Capacity += w.Table().Capacity()
+		w.Counters.Each(w.Held(), func(name string, n uint64) { info.Counters[name] += n })
+		w.upward.count(info.Counters)
+		d.rings.of(w.number, len(d.workers), func(s *xsk.Socket) {
+			losses := s.Stats()
+			addLosses(info.Counters, &losses)
+		})
 	})
-	d.upward.count(info.Counters)
 	c, err := d.steering.Counters()
 	if err != nil {
 		return Info{}, err

@@ -40,19 +40,8 @@ type upwardFrame struct {
 	bytes    [chunkBytes]byte
 }
 
-func openUpward(l *links, generic bool, name string, log *slog.Logger) (*upward, error) {
-	u := &upward{links: l, log: log, wake: make(chan struct{}, 1)}
-	var err error
-	if generic {
-		// A frame injected at its NIC would meet generic steering again.
-		u.way, err = bpf.NewWayBackVeth(name, name+"p")
-	} else {
-		u.way, err = bpf.NewWayBack()
-	}
-	if err != nil {
-		return nil, err
-	}
-	return u, nil
+func newUpward(l *links, way *bpf.WayBack, log *slog.Logger) *upward {
+	return &upward{links: l, way: way, log: log, wake: make(chan struct{}, 1)}
 }
 
 // PassUp implements dataplane.Upward.
@@ -107,6 +96,4 @@ func (u *upward) inject(s *upwardFrame) {
 	}
 }
 
-func (u *upward) count(to map[string]uint64) { to["upward-failed"] = u.failed.Load() }
-
-func (u *upward) close() error { return u.way.Close() }
+func (u *upward) count(to map[string]uint64) { to["upward-failed"] += u.failed.Load() }

@@ -164,6 +164,8 @@ func (h *Hops) Sweep(unused func(used uint32) bool) (freed []struct {
 	Link LinkID
 	Addr packet.Addr
 }) {
+	h.mu.Lock()
+	defer h.mu.Unlock()
 	for i := range h.slots {
 		s := &h.slots[i]
 		if HopState(s.state.Load()) == HopFree || !unused(s.used.Load()) {

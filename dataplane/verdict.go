@@ -115,6 +115,8 @@ func (c *Counters) Each(held int, f func(name string, n uint64)) {
 	f("passed-up", c.PassedUp)
 	f("dropped", c.DroppedTotal())
 	f("held", uint64(held))
+	f("taken", c.Taken)
+	f("handed", c.Handed)
 	f("forwarded", c.Forwarded)
 	f("resets", c.Resets)
 	f("icmp-errors", c.Errors)

@@ -81,6 +81,15 @@ type egress struct {
 // Stat counts what one server did.
 type Stat struct{ Conns, InPkts, InBytes, OutPkts, OutBytes uint64 }
 
+// Add adds what another worker has counted for the same server.
+func (s *Stat) Add(o *Stat) {
+	s.Conns += o.Conns
+	s.InPkts += o.InPkts
+	s.InBytes += o.InBytes
+	s.OutPkts += o.OutPkts
+	s.OutBytes += o.OutBytes
+}
+
 // Worker owns some queues and the connections that meet in them. All its
 // methods but Do and Wake belong to one goroutine.
 type Worker struct {

@@ -61,7 +61,7 @@ func runInfo(ctx context.Context, args []string, std stdio) int {
 func printInfo(out io.Writer, info admin.Info) {
 	n := info.Counters
 	fmt.Fprintf(out, "lvx %s, AF_XDP mode %s, %d of %d connections\n", info.Version, info.Mode, info.Conns, info.TableSize)
-	left, right := n["received"]+n["originated"], n["transmitted"]+n["dropped"]+n["passed-up"]+n["held"]
+	left, right := n["received"]+n["originated"]+n["taken"], n["transmitted"]+n["dropped"]+n["passed-up"]+n["held"]+n["handed"]
 	sign := "="
 	if left != right {
 		sign = "!="

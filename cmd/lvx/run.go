@@ -26,7 +26,7 @@ type runOptions struct {
 	public, private, nics names
 	rules, socket, mode   string
 	name                  string
-	conns, rings          int
+	conns, rings, workers int
 	addVIPs, debug        bool
 }
 
@@ -41,6 +41,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.StringVar(&o.mode, "mode", "auto", "auto, zerocopy, native or generic")
 	f.StringVar(&o.name, "name", "lvx0", "`NAME` of the director: of its veth and its state file")
 	f.IntVar(&o.conns, "conns", 1<<20, "capacity of the connection table")
+	f.IntVar(&o.workers, "workers", 1, "threads that forward; each needs a queue of its own on every NIC")
 	f.IntVar(&o.rings, "rings", 2048, "size of a queue's rings, a power of two")
 	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, and remove them at exit")
 	f.BoolVar(&o.debug, "debug", false, "log more")
@@ -96,7 +97,7 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	defer stop()
 	d, err := lvx.New(lvx.Config{
 		NICs: append(append(append(names{}, o.public...), o.private...), o.nics...), Public: append(append(names{}, o.public...), o.nics...),
-		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
+		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Workers: o.workers, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
 		Ready: func() { fmt.Fprintln(std.out, "ready") },
 	})
 	if err != nil {

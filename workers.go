@@ -1,0 +1,86 @@
+package lvx
+
+import (
+	"fmt"
+	"math/rand/v2"
+
+	"github.com/lvx-lb/lvx/bpf"
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/dataplane"
+	"github.com/lvx-lb/lvx/nic"
+)
+
+// worker is a dataplane.Worker with what the director keeps beside it.
+type worker struct {
+	*dataplane.Worker
+	number int
+	upward *upward
+	tees   []*nic.Tee
+}
+
+// openWorkers makes the workers, each with its part of the connections, of
+// the chunks and of the queues of every NIC.
+func (d *Director) openWorkers() (err error) {
+	if d.rings.generic() {
+		// A frame injected at its NIC would meet generic steering again.
+		d.way, err = bpf.NewWayBackVeth(d.cfg.Name, d.cfg.Name+"p")
+	} else {
+		d.way, err = bpf.NewWayBack()
+	}
+	if err != nil {
+		return err
+	}
+	seed := rand.Uint64()
+	n := d.cfg.Workers
+	all := make([]*dataplane.Worker, n)
+	for i := range n {
+		w, err := d.openWorker(i, (d.cfg.Conns+n-1)/n, seed)
+		if err != nil {
+			return err
+		}
+		d.workers, all[i] = append(d.workers, w), w.Worker
+	}
+	if n > 1 {
+		if _, err := dataplane.NewCrew(all, d.rings.home, seed); err != nil {
+			return err
+		}
+	}
+	d.vips = newVIPs(d.mirror, d.cfg, d.links)
+	return d.publish()
+}
+
+func (d *Director) openWorker(i, conns int, seed uint64) (*worker, error) {
+	memory, _, err := d.steering.NewTable(fmt.Sprintf("lvx_conns%d", i), conntrack.Bytes(conns))
+	if err != nil {
+		return nil, err
+	}
+	table, err := conntrack.New(conntrack.Config{
+		Capacity: conns, Memory: memory, Seed: seed, Timeouts: conntrack.DefaultTimeouts(),
+	})
+	if err != nil {
+		return nil, err
+	}
+	w := &worker{number: i, upward: newUpward(d.links, d.way, d.log)}
+	queues := make([]dataplane.Queues, len(d.links.nics))
+	for n := range d.links.nics {
+		for q, s := range d.rings.sockets[n] {
+			if q%d.cfg.Workers == i {
+				tee := nic.NewTee(s, &d.rings.umem.Pool, n)
+				w.tees = append(w.tees, tee)
+				queues[n] = append(queues[n], tee)
+			}
+		}
+	}
+	w.Worker, err = dataplane.NewWorker(dataplane.Setup{
+		Pool: &d.rings.umem.Pool, Chunks: d.rings.free[i], NICs: queues, Fill: d.cfg.Rings, Filled: d.cfg.Rings,
+		Table: table, Hops: d.hops, Routes: &routes{d.mirror, d.links}, Upward: w.upward, Seed: seed,
+	})
+	return w, err
+}
+
+// each has every worker do something between two batches, one after the other.
+func (d *Director) each(do func(w *worker)) {
+	for _, w := range d.workers {
+		w.Do(func() { do(w) })
+	}
+}
