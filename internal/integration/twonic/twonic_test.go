@@ -128,30 +128,48 @@ func TestLargeDatagramsPassInFragments(t *testing.T) {
 	})
 }
 
-// Frames arrive on both queues, and each queue has its socket.
+// Frames arrive on both queues, and each queue has its socket: with one worker
+// for all of them, and with two that hand over what is not theirs.
 func TestEveryQueueOfANICIsServed(t *testing.T) {
-	r := rig.New(t, netlab.TwoNIC)
-	for _, nic := range []string{"pub0", "priv0"} {
-		r.Run(r.Director, "ethtool", "-L", nic, "rx", "2", "tx", "2")
+	for _, workers := range []string{"1", "2"} {
+		t.Run(workers+" workers", func(t *testing.T) {
+			r := rig.New(t, netlab.TwoNIC)
+			twoQueues(r)
+			r.Nginx(t.TempDir(), "8080")
+			r.Echo("7")
+			r.Direct("--workers", workers)
+			f := r.V4()
+			r.Rules(f.Services("-t", "80", "rr", "8080")...)
+			r.Rules(f.Services("-u", "7000", "rr", "7")...)
+			res := r.Storm(clients(r, 4), 500, 500, r.VIP+":80")
+			if failed := res.Failed(); failed != "" || res.Sent != 2000 {
+				t.Errorf("%d requests made: %s", res.Sent, failed)
+			}
+			for range 10 {
+				text := strings.Repeat("x", 4000)
+				if _, rest, _ := strings.Cut(echo(r, net.JoinHostPort(f.VIP, "7000"), text), " "); rest != text {
+					t.Errorf("4000 bytes come back as %d", len(rest))
+				}
+			}
+			queues := r.Run(r.Director, "ethtool", "-S", "pub0")
+			for _, queue := range []string{"rx_queue_0_xdp_packets: 0\n", "rx_queue_1_xdp_packets: 0\n"} {
+				if strings.Contains(queues, queue) {
+					t.Errorf("one queue received nothing, so this shows nothing:\n%s", queues)
+				}
+			}
+			if info := r.Info(); workers == "2" && !strings.Contains(info, "handed") {
+				t.Errorf("nothing was handed over, so this shows nothing:\n%s", info)
+			}
+		})
 	}
+}
+
+func twoQueues(r *rig.Rig) {
 	for _, end := range []struct {
 		host *netlab.Host
 		nic  string
-	}{{r.Client, "eth0"}, {r.Switch, "director"}} {
+	}{{r.Director, "pub0"}, {r.Director, "priv0"}, {r.Client, "eth0"}, {r.Switch, "director"}} {
 		r.Run(end.host, "ethtool", "-L", end.nic, "rx", "2", "tx", "2")
-	}
-	r.Nginx(t.TempDir(), "8080")
-	r.Direct()
-	r.Rules(r.V4().Services("-t", "80", "rr", "8080")...)
-	res := r.Storm(clients(r, 4), 500, 500, r.VIP+":80")
-	if failed := res.Failed(); failed != "" || res.Sent != 2000 {
-		t.Errorf("%d requests made: %s", res.Sent, failed)
-	}
-	queues := r.Run(r.Director, "ethtool", "-S", "pub0")
-	for _, queue := range []string{"rx_queue_0_xdp_packets: 0\n", "rx_queue_1_xdp_packets: 0\n"} {
-		if strings.Contains(queues, queue) {
-			t.Errorf("one queue received nothing, so this shows nothing:\n%s", queues)
-		}
 	}
 }
 
