@@ -136,7 +136,7 @@ func (w *Worker) translateError(b *Batch, i int) {
 		b.finish(i, Drop, why)
 		return
 	}
-	if (p.V6 || p.DF) && p.IPLen() > w.hops.mtu(id) {
+	if (p.V6 || p.DF) && p.IPLen() > w.hops.at(id).mtu() {
 		b.finish(i, Drop, TooBig) // no error about an error
 		return
 	}

@@ -17,7 +17,9 @@ type Config struct {
 	Links    []Link
 	Services []*Service
 
-	nics     [][]LinkID // links of each NIC
+	nics     [256][]LinkID // links of each NIC
+	untagged [256]LinkID   // and that without tags
+	partial  uint64        // links whose peers may leave checksums partial
 	index    serviceIndex
 	servers  []*Server // by slot, nil = unused
 	pairs    []conntrack.Pair

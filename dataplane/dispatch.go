@@ -10,7 +10,7 @@ import (
 // answered with the MTU; IPv6 never is fragmented here unless it came so.
 func (w *Worker) fits(b *Batch, i int, id HopID) bool {
 	p := &b.packets[i]
-	mtu, size := w.hops.mtu(id), p.IPLen()
+	mtu, size := w.hops.at(id).mtu(), p.IPLen()
 	if b.whole {
 		size = b.limit
 	}
@@ -39,11 +39,11 @@ func (w *Worker) recordRoute(b *Batch, i int, id HopID) {
 // MAC is known.
 func (w *Worker) dispatch(b *Batch, i int, id HopID) {
 	p := &b.packets[i]
-	if b.whole || p.IPLen() > w.hops.mtu(id) {
+	if b.whole || p.IPLen() > w.hops.at(id).mtu() {
 		w.recut(b, i, id)
 		return
 	}
-	v, why := w.forward(b.frames[i], p, id, w.origin(b, i))
+	v, why := w.forward(b, i, b.frames[i], p, id)
 	b.finish(i, v, why)
 }
 
@@ -61,18 +61,28 @@ func (w *Worker) origin(b *Batch, i int) origin {
 	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, rec.VPort}
 }
 
-// forward gives the frame of p its Ethernet header for hop id, and queues or
-// holds it.
-func (w *Worker) forward(f nic.Frame, p *packet.Packet, id HopID, from origin) (Verdict, Reason) {
+// forward gives f, the frame of p, its Ethernet header for hop id, and queues
+// or holds it. p is packet i or a piece of it.
+func (w *Worker) forward(b *Batch, i int, f nic.Frame, p *packet.Packet, id HopID) (Verdict, Reason) {
 	// What waits for the hop goes first, or a flow would be reordered.
 	w.waiting.look(w)
-	f, ok := w.address(f, p, id)
-	switch {
-	case !ok:
+	h := w.hops.at(id)
+	if HopState(h.state.Load()) != HopUsable {
+		return w.hold(b, i, f, p, id)
+	}
+	f, ok := w.address(f, p, h)
+	if !ok {
 		return Drop, NoFrame
-	case w.hops.state(id) == HopUsable:
-		w.sendTo(id, f)
-		return Transmit, Unexplained
+	}
+	w.sendTo(h, f)
+	return Transmit, Unexplained
+}
+
+func (w *Worker) hold(b *Batch, i int, f nic.Frame, p *packet.Packet, id HopID) (Verdict, Reason) {
+	from := w.origin(b, i) // address overwrites it
+	f, ok := w.address(f, p, w.hops.at(id))
+	if !ok {
+		return Drop, NoFrame
 	}
 	if why := w.waiting.add(w, f, id, from); why != Unexplained {
 		return Drop, why
@@ -80,10 +90,10 @@ func (w *Worker) forward(f nic.Frame, p *packet.Packet, id HopID, from origin) (
 	return Hold, Unexplained
 }
 
-// address writes MACs and VLAN tags of hop id. The frame may begin elsewhere
-// in its chunk afterwards.
-func (w *Worker) address(f nic.Frame, p *packet.Packet, id HopID) (nic.Frame, bool) {
-	l := &w.config.Links[w.hops.link(id)]
+// address writes MACs and VLAN tags of a hop. The frame may begin elsewhere in
+// its chunk afterwards.
+func (w *Worker) address(f nic.Frame, p *packet.Packet, h *hop) (nic.Frame, bool) {
+	l := &w.config.Links[h.link()]
 	if p.Tags|l.NTags != 0 {
 		chunk := f.Addr &^ uint64(w.pool.Chunk-1)
 		at, ok := p.Retag(w.pool.Bytes[chunk:chunk+uint64(w.pool.Chunk)], int(f.Addr-chunk), l.Tags, l.NTags)
@@ -92,18 +102,17 @@ func (w *Worker) address(f nic.Frame, p *packet.Packet, id HopID) (nic.Frame, bo
 		}
 		f.Addr = chunk + uint64(at)
 	}
-	p.SetEthernet(w.hops.mac(id), l.MAC)
+	p.SetEthernet(wordMAC(h.mac.Load()), l.MAC)
 	f.Len = uint32(len(p.Data))
 	return f, true
 }
 
 // sendTo queues a finished frame on the NIC of its hop.
-func (w *Worker) sendTo(id HopID, f nic.Frame) {
-	h := &w.hops.slots[id]
+func (w *Worker) sendTo(h *hop, f nic.Frame) {
 	if used := uint32(w.tick); h.used.Load() != used {
 		h.used.Store(used)
 	}
-	w.send(w.config.Links[w.hops.link(id)].NIC, f)
+	w.send(w.config.Links[h.link()].NIC, f)
 }
 
 // nextID returns an identification for the pieces of an IPv6 datagram. None
@@ -120,7 +129,7 @@ func (w *Worker) nextID() uint32 {
 // the MTU. A datagram leaves in pieces no larger than the largest it came in.
 func (w *Worker) recut(b *Batch, i int, id HopID) {
 	p := &b.packets[i]
-	mtu := w.hops.mtu(id)
+	mtu := w.hops.at(id).mtu()
 	ip := p.FragID
 	if b.whole {
 		mtu = min(mtu, b.limit)
@@ -128,7 +137,6 @@ func (w *Worker) recut(b *Batch, i int, id HopID) {
 			ip = w.nextID()
 		}
 	}
-	from := w.origin(b, i)
 	cut := packet.NewFragmenter(p, nil, mtu, ip)
 	if cut.Pieces() == 0 {
 		b.finish(i, Drop, TooBig)
@@ -149,7 +157,7 @@ func (w *Worker) recut(b *Batch, i int, id HopID) {
 			b.finish(i, Drop, TooBig)
 			return
 		}
-		if v, why := w.forward(f, &w.piece, id, from); v == Drop {
+		if v, why := w.forward(b, i, f, &w.piece, id); v == Drop {
 			w.drop(at, why)
 		}
 	}

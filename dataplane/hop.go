@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"sync"
 	"sync/atomic"
 
@@ -41,7 +42,7 @@ type hop struct {
 	mac   atomic.Uint64 // destination MAC in the low 48 bits
 	state atomic.Uint32
 	used  atomic.Uint32 // tick of the last frame sent, for upkeep
-	_     [16]byte
+	_     [24]byte
 }
 
 // Hops are the next hops of a director: an open hash table that workers read
@@ -50,7 +51,7 @@ type hop struct {
 // frees the unused with the workers' consent.
 type Hops struct {
 	mu      sync.Mutex // of who claims or sweeps
-	slots   []hop
+	slots   *[hopSlots]hop
 	count   atomic.Int32
 	changed atomic.Uint32 // grows with each Set, so that workers look at what they hold
 	wake    chan struct{}
@@ -58,7 +59,7 @@ type Hops struct {
 
 // NewHops returns an empty table.
 func NewHops() *Hops {
-	return &Hops{slots: make([]hop, hopSlots), wake: make(chan struct{}, 1)}
+	return &Hops{slots: new([hopSlots]hop), wake: make(chan struct{}, 1)}
 }
 
 // Wanted receives a token after a worker claimed a hop.
@@ -181,15 +182,24 @@ func (h *Hops) Sweep(unused func(used uint32) bool) (freed []struct {
 	return freed
 }
 
-func (h *Hops) link(id HopID) LinkID    { return LinkID(h.slots[id].where) }
-func (h *Hops) mtu(id HopID) int        { return int(uint16(h.slots[id].where >> 16)) }
-func (h *Hops) state(id HopID) HopState { return HopState(h.slots[id].state.Load()) }
-func (h *Hops) mac(id HopID) MAC        { return wordMAC(h.slots[id].mac.Load()) }
+func (h *Hops) at(id HopID) *hop { return &h.slots[id%hopSlots] }
 
+func (h *Hops) link(id HopID) LinkID    { return h.at(id).link() }
+func (h *Hops) state(id HopID) HopState { return HopState(h.at(id).state.Load()) }
+func (h *Hops) mac(id HopID) MAC        { return wordMAC(h.at(id).mac.Load()) }
+
+func (s *hop) link() LinkID { return LinkID(s.where) }
+func (s *hop) mtu() int     { return int(uint16(s.where >> 16)) }
+
+// macWord holds m as it lies in memory, so that wordMAC moves it in one piece.
 func macWord(m MAC) uint64 {
-	return uint64(m[0])<<40 | uint64(m[1])<<32 | uint64(m[2])<<24 | uint64(m[3])<<16 | uint64(m[4])<<8 | uint64(m[5])
+	var b [8]byte
+	copy(b[:], m[:])
+	return binary.LittleEndian.Uint64(b[:])
 }
 
 func wordMAC(w uint64) MAC {
-	return MAC{byte(w >> 40), byte(w >> 32), byte(w >> 24), byte(w >> 16), byte(w >> 8), byte(w)}
+	var b [8]byte
+	binary.LittleEndian.PutUint64(b[:], w)
+	return MAC(b[:6])
 }

@@ -36,10 +36,31 @@ func (l *Link) source(v6 bool) packet.Addr {
 	return l.Addr4
 }
 
+// joinLinks fills what linkOf looks at.
+func (c *Config) joinLinks() {
+	for n := range c.untagged {
+		c.untagged[n] = noLink
+	}
+	for id := range c.Links {
+		l := &c.Links[id]
+		n := uint8(l.NIC)
+		c.nics[n] = append(c.nics[n], LinkID(id))
+		if l.NTags == 0 {
+			c.untagged[n] = LinkID(id)
+		}
+		if l.Partial {
+			c.partial |= 1 << id
+		}
+	}
+}
+
+// isPartial reports whether frames of a link may have partial checksums.
+func (c *Config) isPartial(id LinkID) bool { return c.partial>>id&1 != 0 }
+
 // linkOf finds the link of NIC nic with p's tags, noLink if there is none.
-func (c *Config) linkOf(nic int, p *packet.Packet) LinkID {
-	if nic >= len(c.nics) {
-		return noLink
+func (c *Config) linkOf(nic uint8, p *packet.Packet) LinkID {
+	if p.Tags == 0 {
+		return c.untagged[nic]
 	}
 	for _, id := range c.nics[nic] {
 		l := &c.Links[id]

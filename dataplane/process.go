@@ -93,7 +93,7 @@ func (w *Worker) parse(b *Batch) {
 func (w *Worker) classify(b *Batch, i int) {
 	p := &b.packets[i]
 	b.verdicts[i], b.reasons[i], b.conn[i] = Drop, Unexplained, conntrack.None
-	b.link[i] = w.config.linkOf(int(b.nics[i]), p)
+	b.link[i] = w.config.linkOf(b.nics[i], p)
 	switch {
 	case b.link[i] == noLink:
 		b.finish(i, Drop, NoLink)
@@ -128,6 +128,10 @@ func (w *Worker) track(b *Batch) {
 		if w.crew != nil && w.handOver(b, i, w.crew.owner(b.client[i]), asReceived) {
 			continue
 		}
+	}
+	// A loop of its own, so short that the processor has many lines on their
+	// way at a time. What a packet without a hash touches does no harm.
+	for i := range b.n {
 		warm += w.table.Prefetch(b.hash[i])
 	}
 	w.warm = warm

@@ -52,7 +52,7 @@ func (w *Worker) translate(b *Batch, i int) {
 	if p.Options {
 		w.recordRoute(b, i, id)
 	}
-	partial := w.config.Links[b.link[i]].Partial
+	partial := w.config.isPartial(b.link[i])
 	if toServer {
 		p.Translate(&s.toServer, packet.Destination, partial)
 	} else {

@@ -242,12 +242,6 @@ func (r *Roster) Config() *Config {
 		}
 	}
 	c.index, c.own = newServiceIndex(c.Services), newAddrSet(own)
-	for id := range c.Links {
-		n := c.Links[id].NIC
-		for len(c.nics) <= n {
-			c.nics = append(c.nics, nil)
-		}
-		c.nics[n] = append(c.nics[n], LinkID(id))
-	}
+	c.joinLinks()
 	return c
 }

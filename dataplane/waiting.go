@@ -75,7 +75,7 @@ func (q *waiting) look(w *Worker) {
 		switch state := w.hops.state(x.hop); {
 		case state == HopUsable:
 			packet.SetMACs(w.pool.Data(x.frame), w.hops.mac(x.hop), w.config.Links[w.hops.link(x.hop)].MAC)
-			w.sendTo(x.hop, x.frame)
+			w.sendTo(w.hops.at(x.hop), x.frame)
 		case state == HopFailed:
 			w.unreachable(&x)
 		case w.now-x.since >= hopPatience:

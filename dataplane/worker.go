@@ -140,6 +140,7 @@ func NewWorker(s Setup) (*Worker, error) {
 		table: s.Table, hops: s.Hops, routes: s.Routes, upward: s.Upward, ipID: uint32(s.Seed),
 		nics: make([]egress, len(s.NICs)), config: &Config{index: newServiceIndex(nil), own: newAddrSet(nil)},
 	}
+	w.config.joinLinks()
 	for i, q := range s.NICs {
 		if len(q) == 0 {
 			return nil, fmt.Errorf("make worker: NIC %d has no queue: %w", i, ErrSetup)
@@ -233,7 +234,7 @@ func (w *Worker) settle(b *Batch) {
 
 func (w *Worker) passUp(b *Batch, i int) {
 	f := b.frames[i]
-	partial := b.link[i] != noLink && w.config.Links[b.link[i]].Partial
+	partial := w.config.isPartial(b.link[i])
 	if w.upward == nil || !w.upward.PassUp(w.now, int(b.nics[i]), w.pool.Data(f), partial) {
 		w.drop(f.Addr, PassUpFull)
 		return
