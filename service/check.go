@@ -28,13 +28,26 @@ const maxTimeout = 31 * 24 * time.Hour
 
 // normal returns the edit with its addresses in the one form that is compared.
 func (e Edit) normal() Edit {
-	e.Service.Address = plain(e.Service.Address)
+	e.Service.Key = e.Service.Key.normal()
 	e.Server.Address = plain(e.Server.Address)
 	return e
 }
 
+// normal returns the key of a firewall mark with nothing but its family, which
+// an address of :: stands for.
+func (k Key) normal() Key {
+	switch {
+	case k.Mark == 0:
+		k.Address = plain(k.Address)
+		return k
+	case k.Is6():
+		return Key{Mark: k.Mark, Address: netip.AddrPortFrom(netip.IPv6Unspecified(), 0)}
+	}
+	return Key{Mark: k.Mark}
+}
+
 // checked returns the service in the form in which it is kept.
-func (v Service) checked() (Service, error) {
+func (v Service) checked(f Features) (Service, error) {
 	flags, err := scheduler.Flags(v.Scheduler, v.Flags)
 	switch {
 	case errors.Is(err, scheduler.ErrUnknown):
@@ -46,7 +59,7 @@ func (v Service) checked() (Service, error) {
 	if err := v.valid(); err != nil {
 		return v, err
 	}
-	return v, v.supported()
+	return v, f.refuse(v.needs())
 }
 
 func (v Service) valid() error {
@@ -73,20 +86,6 @@ func (v Service) valid() error {
 	return nil
 }
 
-func (v Service) supported() error {
-	switch {
-	case v.Mark != 0:
-		return fmt.Errorf("services by firewall mark are %w", ErrNotSupported)
-	case v.Protocol == SCTP:
-		return fmt.Errorf("SCTP services are %w", ErrNotSupported)
-	case v.Persistent != 0:
-		return fmt.Errorf("persistent services are %w", ErrNotSupported)
-	case v.OnePacket:
-		return fmt.Errorf("one-packet scheduling is %w", ErrNotSupported)
-	}
-	return nil
-}
-
 func (v Server) inRange() error {
 	if v.Weight < 0 || v.Weight > math.MaxInt32 {
 		return fmt.Errorf("%w: weight", ErrRange)
@@ -94,11 +93,14 @@ func (v Server) inRange() error {
 	if v.Lower > v.Upper {
 		return fmt.Errorf("%w: lower threshold above upper threshold", ErrRange)
 	}
+	if v.Upper > math.MaxInt32 {
+		return fmt.Errorf("%w: upper threshold", ErrInvalid)
+	}
 	return nil
 }
 
 // check reports what is wrong with the server for a service named k.
-func (v Server) check(k Key) error {
+func (v Server) check(k Key, f Features) error {
 	a := v.Address.Addr()
 	switch {
 	case !unicast(a) || a.IsLinkLocalUnicast() && a.Is6():
@@ -109,14 +111,10 @@ func (v Server) check(k Key) error {
 		return fmt.Errorf("%w: %v", ErrInvalid, v.Method)
 	case v.Method != Masq:
 		return fmt.Errorf("a forwarding method other than masquerading (-m) is %w", ErrNotSupported)
-	case v.Upper != 0:
-		return fmt.Errorf("connection thresholds are %w", ErrNotSupported)
 	case a.IsLoopback():
 		return fmt.Errorf("a server on the director itself is %w", ErrNotSupported)
-	case v.Address.Port() == 0:
-		return fmt.Errorf("a server without a port is %w", ErrNotSupported)
 	}
-	return nil
+	return f.refuse(v.needs())
 }
 
 var broadcast = netip.AddrFrom4([4]byte{255, 255, 255, 255})

@@ -1,6 +1,7 @@
 package service
 
 import (
+	"cmp"
 	"fmt"
 	"slices"
 	"time"
@@ -18,27 +19,51 @@ type Configured struct {
 }
 
 // Set is what an administrator has configured: services in the order of
-// their creation, and timeouts. The zero Set is empty and has the default
-// timeouts.
+// their creation, and timeouts. The zero Set is empty, has the default
+// timeouts and supports no Features.
+//
+// A Set is for one goroutine at a time; it and its clones can be used at the
+// same time.
 type Set struct {
-	services []Configured // lists of servers are replaced, never written: clones share them
+	tree     *tree
+	count    int
+	made     uint64       // services ever
+	list     []Configured // of tree, nil until it is asked for
 	timeouts Timeouts
+	features Features
 }
 
-// Clone returns a copy that Apply can change without changing s.
-func (s *Set) Clone() *Set { return &Set{slices.Clone(s.services), s.timeouts} }
+// NewSet returns an empty Set for a director that has these features.
+func NewSet(f Features) *Set { return &Set{features: f} }
+
+// Clone returns a copy that Apply can change without changing s. It costs
+// next to nothing.
+func (s *Set) Clone() *Set {
+	clone := *s
+	return &clone
+}
 
 // Len returns the number of services.
-func (s *Set) Len() int { return len(s.services) }
+func (s *Set) Len() int { return s.count }
 
 // Services returns the services in the order of their creation. The caller
-// must not change them, nor keep them over an Apply.
-func (s *Set) Services() []Configured { return s.services }
+// must not change them.
+func (s *Set) Services() []Configured {
+	if s.list == nil && s.count > 0 {
+		leaves := s.tree.appendTo(make([]*leaf, 0, s.count))
+		slices.SortFunc(leaves, func(a, b *leaf) int { return cmp.Compare(a.number, b.number) })
+		s.list = make([]Configured, len(leaves))
+		for i, x := range leaves {
+			s.list[i] = x.Configured
+		}
+	}
+	return s.list
+}
 
 // Sorted returns the services and their servers in the order in which ipvsadm
 // lists them.
 func (s *Set) Sorted() []Configured {
-	sorted := slices.Clone(s.services)
+	sorted := slices.Clone(s.Services())
 	slices.SortStableFunc(sorted, func(a, b Configured) int { return Compare(a.Key, b.Key) })
 	for i := range sorted {
 		sorted[i].Servers = slices.Clone(sorted[i].Servers)
@@ -49,8 +74,8 @@ func (s *Set) Sorted() []Configured {
 
 // Find returns the service named k. The caller must not change its servers.
 func (s *Set) Find(k Key) (Configured, bool) {
-	if i := s.index(k); i >= 0 {
-		return s.services[i], true
+	if x := s.tree.find(k.normal()); x != nil {
+		return x.Configured, true
 	}
 	return Configured{}, false
 }
@@ -75,13 +100,29 @@ func (t Timeouts) or(other Timeouts) Timeouts {
 // of the package's sentinels.
 func (s *Set) Apply(e Edit) error {
 	e = e.normal()
-	if err := s.apply(e); err != nil {
+	if err := s.apply(&e); err != nil {
 		return fmt.Errorf("%v: %w", e, err)
 	}
 	return nil
 }
 
-func (s *Set) apply(e Edit) error {
+// ApplyEach makes the changes one after the other, each by itself as the lines
+// of ipvsadm -R are. It returns nil if all were made, else an error, or nil,
+// for each edit.
+func (s *Set) ApplyEach(edits []Edit) []error {
+	var errs []error
+	for i, e := range edits {
+		if err := s.Apply(e); err != nil {
+			if errs == nil {
+				errs = make([]error, len(edits))
+			}
+			errs[i] = err
+		}
+	}
+	return errs
+}
+
+func (s *Set) apply(e *Edit) error {
 	switch e.Op {
 	case AddService:
 		return s.addService(e.Service)
@@ -90,12 +131,12 @@ func (s *Set) apply(e Edit) error {
 	case DeleteService:
 		return s.deleteService(e.Service.Key)
 	case Clear:
-		s.services = nil
+		s.tree, s.count, s.list = nil, 0, nil
 		return nil
 	case AddServer, EditServer, DeleteServer:
 		return s.editServers(e)
 	case Zero:
-		if e.Service.Key != (Key{}) && s.index(e.Service.Key) < 0 {
+		if e.Service.Key != (Key{}) && s.tree.find(e.Service.Key) == nil {
 			return ErrNoService
 		}
 		return nil
@@ -105,56 +146,57 @@ func (s *Set) apply(e Edit) error {
 	return ErrInvalid
 }
 
-func (s *Set) index(k Key) int {
-	return slices.IndexFunc(s.services, func(c Configured) bool { return c.Key == k })
-}
+// put adds a service or replaces the one of its key.
+func (s *Set) put(x *leaf) { s.tree, s.list = s.tree.with(x, 0), nil }
 
 func (s *Set) addService(v Service) error {
-	if s.index(v.Key) >= 0 {
+	if s.tree.find(v.Key) != nil {
 		return ErrServiceExists
 	}
-	v, err := v.checked()
+	v, err := v.checked(s.features)
 	if err != nil {
 		return err
 	}
-	s.services = append(s.services, Configured{Service: v})
+	s.count++
+	s.made++
+	s.put(&leaf{Configured{Service: v}, hashOf(v.Key), s.made})
 	return nil
 }
 
 func (s *Set) editService(v Service) error {
-	i := s.index(v.Key)
-	if i < 0 {
+	x := s.tree.find(v.Key)
+	if x == nil {
 		return ErrNoService
 	}
-	v, err := v.checked()
+	v, err := v.checked(s.features)
 	if err != nil {
 		return err
 	}
-	s.services[i].Service = v
+	s.put(&leaf{Configured{v, x.Servers}, x.hash, x.number})
 	return nil
 }
 
 func (s *Set) deleteService(k Key) error {
-	i := s.index(k)
-	if i < 0 {
+	x := s.tree.find(k)
+	if x == nil {
 		return ErrNoService
 	}
-	s.services = slices.Delete(s.services, i, i+1)
+	s.count--
+	s.tree, s.list = s.tree.without(x, 0), nil
 	return nil
 }
 
-func (s *Set) editServers(e Edit) error {
-	i := s.index(e.Service.Key)
-	if i < 0 {
+func (s *Set) editServers(e *Edit) error {
+	x := s.tree.find(e.Service.Key)
+	if x == nil {
 		return ErrServiceNotDefined
 	}
-	c := &s.services[i]
 	if e.Op != DeleteServer {
 		if err := e.Server.inRange(); err != nil {
 			return err
 		}
 	}
-	at := slices.IndexFunc(c.Servers, func(v Server) bool { return v.Address == e.Server.Address })
+	at := slices.IndexFunc(x.Servers, func(v Server) bool { return v.Address == e.Server.Address })
 	switch {
 	case e.Op == AddServer && at >= 0:
 		return ErrServerExists
@@ -162,20 +204,26 @@ func (s *Set) editServers(e Edit) error {
 		return ErrNoServer
 	}
 	if e.Op != DeleteServer {
-		if err := e.Server.check(c.Key); err != nil {
+		if err := e.Server.check(x.Key, s.features); err != nil {
 			return err
 		}
 	}
+	s.put(&leaf{Configured{x.Service, edited(x.Servers, e, at)}, x.hash, x.number})
+	return nil
+}
+
+// edited returns a new list of servers, newest first. The old one may be that
+// of a clone.
+func edited(servers []Server, e *Edit, at int) []Server {
 	switch e.Op {
 	case AddServer:
-		c.Servers = append([]Server{e.Server}, c.Servers...)
+		return slices.Concat([]Server{e.Server}, servers)
 	case EditServer:
-		c.Servers = slices.Clone(c.Servers)
-		c.Servers[at] = e.Server
-	case DeleteServer:
-		c.Servers = slices.Delete(slices.Clone(c.Servers), at, at+1)
+		servers = slices.Clone(servers)
+		servers[at] = e.Server
+		return servers
 	}
-	return nil
+	return slices.Concat(servers[:at], servers[at+1:])
 }
 
 func (s *Set) setTimeouts(t Timeouts) error {
