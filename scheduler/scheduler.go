@@ -31,7 +31,7 @@ type Server struct {
 	ID     uint32     // identity, stable while the server stays in the list
 	Weight int        // 0 = no new connections
 	Counts *Counts    // never nil
-	Addr   netip.Addr // with Port what mh spreads its servers by
+	Addr   netip.Addr // with Port what mh spreads its servers by, and lblc knows them by
 	Port   uint16
 }
 
@@ -105,7 +105,7 @@ type options struct {
 	since     uint32
 }
 
-// defaultAddresses keeps 60 KB for a service.
+// defaultAddresses takes 65 KB for a service.
 const defaultAddresses = 1024
 
 // Seed makes the choices of twos repeatable.
