@@ -93,7 +93,7 @@ func (f *family) signal(s unix.Signal) {
 		unix.Kill(f.first, s)
 		return
 	}
-	for _, pid := range children() {
+	for _, pid := range childrenOf(os.Getpid()) {
 		unix.Kill(pid, s)
 	}
 }
@@ -110,8 +110,8 @@ func inForeground() bool {
 	return err == nil && group == unix.Getpgrp()
 }
 
-// children returns the processes whose parent is this one.
-func children() (pids []int) {
+// childrenOf returns the processes whose parent is that one.
+func childrenOf(parent int) (pids []int) {
 	folders, _ := os.ReadDir("/proc")
 	for _, f := range folders {
 		pid, err := strconv.Atoi(f.Name())
@@ -121,7 +121,7 @@ func children() (pids []int) {
 		stat, _ := os.ReadFile(fmt.Sprintf("/proc/%d/stat", pid))
 		// The name, in parentheses, may hold anything.
 		rest := strings.Fields(string(stat[strings.LastIndexByte(string(stat), ')')+1:]))
-		if len(rest) > 1 && rest[1] == strconv.Itoa(os.Getpid()) {
+		if len(rest) > 1 && rest[1] == strconv.Itoa(parent) {
 			pids = append(pids, pid)
 		}
 	}

@@ -18,6 +18,7 @@ type listing struct {
 	at       time.Time
 	services []service.Status
 	index    map[service.Key]int
+	left     int // services that it cannot
 }
 
 func (l *listing) fresh() bool { return l.index != nil && time.Since(l.at) < listingAge }
@@ -36,17 +37,23 @@ func (o *options) list(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	l := listing{at: time.Now(), index: make(map[service.Key]int, len(all))}
+	l := listing{at: time.Now(), index: make(map[service.Key]int, len(all)), left: len(all)}
 	for _, s := range all {
-		if s.Is6() {
-			o.sayIPv6.Do(func() {
-				o.log.Warn("the director has IPv6 services, which these socket options cannot show; use lvx adm")
-			})
-			continue
+		if !s.Is6() {
+			l.index[s.Key] = len(l.services)
+			l.services = append(l.services, s)
 		}
-		l.index[s.Key] = len(l.services)
-		l.services = append(l.services, s)
 	}
+	l.left -= len(l.services)
 	o.listing = l
 	return nil
+}
+
+// sayLeft tells once that a listing is not the whole truth.
+func (o *options) sayLeft() {
+	if n := o.listing.left; n > 0 {
+		o.said.Do(func() {
+			o.log.Warn("these socket options cannot show IPv6 services; lvx adm does", "services", n)
+		})
+	}
 }

@@ -3,6 +3,7 @@ package sockopt
 import (
 	"context"
 	"encoding/binary"
+	"errors"
 	"fmt"
 	"log/slog"
 	"sync"
@@ -74,7 +75,7 @@ type options struct {
 
 	mu      sync.Mutex
 	listing listing
-	sayIPv6 sync.Once
+	said    sync.Once
 }
 
 // set carries out setsockopt with a value of the right size.
@@ -89,10 +90,22 @@ func (o *options) set(ctx context.Context, option int, value []byte) unix.Errno 
 	o.mu.Lock()
 	defer o.mu.Unlock()
 	if err == nil {
-		o.listing = listing{}
-		err = o.director.Apply(ctx, []service.Edit{edit})
+		err = o.apply(ctx, edit)
 	}
 	return o.errno(err)
+}
+
+// apply makes one edit, and says what an operator should know all the same.
+func (o *options) apply(ctx context.Context, edit service.Edit) error {
+	o.listing = listing{}
+	done, err := o.director.ApplyEach(ctx, []service.Edit{edit})
+	if err != nil {
+		return err
+	}
+	for _, w := range done.Warnings {
+		o.log.Warn(w)
+	}
+	return errors.Join(done.Refused...)
 }
 
 // editOf returns the edit that a setsockopt asks for, the error that the
@@ -216,6 +229,7 @@ func (o *options) services(ctx context.Context, argument []byte, size int) ([]by
 	if err := o.list(ctx); err != nil {
 		return nil, o.errno(err)
 	}
+	o.sayLeft()
 	list := o.listing.services[:min(int64(len(o.listing.services)), int64(head.Services))]
 	head.Services = uint32(len(list))
 	answer := encode(nil, head)
