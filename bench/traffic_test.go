@@ -74,7 +74,7 @@ var (
 	six  = netip.MustParseAddr("2001:db8::1")
 )
 
-var kinds = map[string]Traffic{
+var sorts = map[string]Traffic{
 	"IPv4 UDP":                 {To: four, Flows: 100_000},
 	"IPv4 UDP in order":        {To: four, Flows: 1000, InOrder: true},
 	"IPv4 UDP new flows":       {To: four, Flows: 10, Fresh: 1},
@@ -89,7 +89,7 @@ var kinds = map[string]Traffic{
 }
 
 func TestSinkCountsWhatTheGeneratorSends(t *testing.T) {
-	for name, traffic := range kinds {
+	for name, traffic := range sorts {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t)
 			s := w.sink(t, SinkOptions{Verify: true, Delays: true})
@@ -118,7 +118,7 @@ func TestSinkCountsWhatTheGeneratorSends(t *testing.T) {
 // An independent decoder sees valid packets with the flows that were asked
 // for.
 func TestFramesAreThoseOfTheTraffic(t *testing.T) {
-	for name, traffic := range kinds {
+	for name, traffic := range sorts {
 		t.Run(name, func(t *testing.T) {
 			w := newWire(t)
 			if out, err := w.server.Run(t.Context(), "ethtool", "-K", "eth0", "gro", "on"); err != nil {

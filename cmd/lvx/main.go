@@ -45,6 +45,7 @@ func init() {
 		{"demo", "[--keep] [--one-net]", "show a director with clients and servers on this machine", func(ctx context.Context, args []string, std stdio) int {
 			return runDemo(ctx, args, std.out, std.err)
 		}},
+		{"bench", "run|gen|sink|bare", "measure a director, and the tools for it", runBench},
 		{"version", "", "print the version", runVersion},
 	}
 }

@@ -1,0 +1,141 @@
+package bench
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"math"
+	"regexp"
+	"strconv"
+	"time"
+)
+
+// callRow is what TCP clients reach through a contender.
+type callRow struct {
+	contender        string
+	keepalive, fresh []float64 // requests a second; fresh: a connection each
+	keep99, fresh99  []float64 // microseconds
+	bulk             []float64 // Gbit/s of one stream
+}
+
+// tcp measures requests over HTTP and one bulk stream, with nobody pinned:
+// clients, director and servers share all CPUs.
+func (r *Result) tcp(ctx context.Context, o Options) (err error) {
+	for _, program := range []string{"nginx", "wrk", "iperf3"} {
+		if _, err := find(program); err != nil {
+			o.say("TCP rows are left out: %s is not installed", program)
+			r.missing = append(r.missing, "TCP rows, as "+program+" is not installed")
+			return nil
+		}
+	}
+	names := r.present("direct", "lvx", "nft", "nft-mtu", "haproxy", "nginx")
+	if o.Short {
+		names = r.present("lvx", "nft", "nft-mtu", "haproxy", "nginx")
+	}
+	var all []*Contender
+	defer func() { err = errors.Join(err, closeAll(all)) }()
+	for _, name := range names {
+		c, err := NewContender(name, o.Self, 1<<20)
+		if err != nil {
+			return err
+		}
+		all = append(all, c)
+		r.calls = append(r.calls, callRow{contender: name})
+		if err := errors.Join(c.serve(), c.answers(ctx)); err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+	}
+	for round := range o.Rounds {
+		o.say("TCP, round %d of %d", round+1, o.Rounds)
+		for i, c := range all {
+			if err := r.calls[i].take(ctx, c, max(1, int(2*o.Window.Seconds()+0.5))); err != nil {
+				return fmt.Errorf("%s: %w", c.Name, err)
+			}
+		}
+	}
+	return nil
+}
+
+// target is where clients find the service of a contender.
+func (c *Contender) target() (web, bulk string) {
+	if c.Name == "direct" {
+		return fmt.Sprintf("%s:%d", rips[0], realPort), rips[0]
+	}
+	return fmt.Sprintf("%s:%d", vip, virtualPort), vip
+}
+
+// answers waits until the web servers answer through the contender.
+func (c *Contender) answers(ctx context.Context) error {
+	web, bulk := c.target()
+	for _, address := range []string{web, fmt.Sprintf("%s:%d", bulk, throughput)} {
+		for end := time.Now().Add(patience); ; {
+			once, cancel := context.WithTimeout(ctx, time.Second)
+			conn, err := c.Client.Dial(once, "tcp", address)
+			cancel()
+			if err == nil {
+				conn.Close()
+				break
+			}
+			if time.Now().After(end) || ctx.Err() != nil {
+				return fmt.Errorf("nobody answers: %w", err)
+			}
+			if err := sleep(ctx, 50*time.Millisecond); err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
+func (row *callRow) take(ctx context.Context, c *Contender, seconds int) error {
+	web, bulk := c.target()
+	for _, kind := range []struct {
+		rate, p99 *[]float64
+		header    []string
+	}{{&row.keepalive, &row.keep99, nil}, {&row.fresh, &row.fresh99, []string{"-H", "Connection: close"}}} {
+		args := append([]string{"-t1", "-c32", "--latency", fmt.Sprintf("-d%ds", seconds)}, kind.header...)
+		out, err := command(c.Client, "wrk", append(args, "http://"+web+"/")...)
+		if err != nil {
+			return err
+		}
+		rate, p99, err := readWrk(out)
+		if err != nil {
+			return err
+		}
+		*kind.rate, *kind.p99 = append(*kind.rate, rate), append(*kind.p99, p99)
+	}
+	out, err := command(c.Client, "iperf3", "-c", bulk, "-t", strconv.Itoa(seconds), "-J")
+	if err != nil {
+		return err
+	}
+	var report struct {
+		End struct {
+			Received struct {
+				Rate float64 `json:"bits_per_second"`
+			} `json:"sum_received"`
+		} `json:"end"`
+	}
+	if err := json.Unmarshal([]byte(out), &report); err != nil {
+		return fmt.Errorf("read iperf3: %w", err)
+	}
+	row.bulk = append(row.bulk, report.End.Received.Rate/1e9)
+	return nil
+}
+
+var (
+	wrkRate = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+	wrk99   = regexp.MustCompile(`99%\s+([0-9.]+)(us|ms|s)`)
+	units   = map[string]float64{"us": 1, "ms": 1e3, "s": 1e6}
+)
+
+// readWrk reads requests a second and the 99th percentile in microseconds.
+func readWrk(out string) (rate, p99 float64, err error) {
+	r, l := wrkRate.FindStringSubmatch(out), wrk99.FindStringSubmatch(out)
+	if r == nil || l == nil {
+		return 0, 0, fmt.Errorf("read wrk: %q", out)
+	}
+	rate, err = strconv.ParseFloat(r[1], 64)
+	v, err2 := strconv.ParseFloat(l[1], 64)
+	return rate, math.Round(v * units[l[2]]), errors.Join(err, err2)
+}

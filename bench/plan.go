@@ -1,0 +1,136 @@
+package bench
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"os"
+	"time"
+)
+
+// Options say what Run measures, and how long.
+type Options struct {
+	Self    string        // path of the lvx binary
+	Rounds  int           // how often each figure is taken
+	Warm    time.Duration // load before each window
+	Window  time.Duration // of each figure
+	Urgent  bool          // generator and directors before all other processes
+	Short   bool          // fewer flows and rows, for continuous integration
+	Skip    []string      // parts that are left out: udp, latency, tcp, idle, memory, process
+	Flows   []int         // numbers of flows; nil = those of the length
+	Say     io.Writer     // progress
+	Command string        // how it was called
+}
+
+// WithDefaults fills in what was left open.
+func (o Options) WithDefaults() Options {
+	rounds, warm, window, flows := 5, 400*time.Millisecond, time.Second, []int{1, 1000, 100_000, 1_000_000}
+	if o.Short {
+		rounds, warm, window, flows = 3, 200*time.Millisecond, 500*time.Millisecond, []int{1000, 1_000_000}
+	}
+	if o.Rounds == 0 {
+		o.Rounds = rounds
+	}
+	if o.Warm == 0 {
+		o.Warm = warm
+	}
+	if o.Window == 0 {
+		o.Window = window
+	}
+	if o.Flows == nil {
+		o.Flows = flows
+	}
+	if o.Say == nil {
+		o.Say = io.Discard
+	}
+	return o
+}
+
+func (o Options) skips(part string) bool {
+	for _, p := range o.Skip {
+		if p == part {
+			return true
+		}
+	}
+	return false
+}
+
+func (o Options) say(format string, args ...any) {
+	fmt.Fprintf(o.Say, time.Now().Format("15:04:05 ")+format+"\n", args...)
+}
+
+// Placement says which CPU does what.
+type Placement uint8
+
+// Placements. In each the generator has CPU 0; where a veth's frames are
+// received follows from who polls it.
+const (
+	Apart   Placement = iota // receive work on the generator's CPU, the director's process on the other
+	Alone                    // receive work and process of the director on one CPU
+	Nowhere                  // nobody is pinned
+)
+
+// String names p as the result does.
+func (p Placement) String() string {
+	return [...]string{"receive work on the generator's core", "the whole director on one core", "nobody pinned"}[p]
+}
+
+// place moves a contender's receive work and process. A NIC that nobody polls
+// refuses the setting.
+func (c *Contender) place(p Placement, urgent bool) error {
+	threaded := "0"
+	if p == Alone {
+		threaded = "1"
+	}
+	if _, err := command(c.Director, "sh", "-c", "for n in "+public+" "+private+"; do echo "+threaded+" > /sys/class/net/$n/threaded; done 2>/dev/null; true"); err != nil {
+		return fmt.Errorf("place %s: %w", c.Name, err)
+	}
+	if p == Alone && pinPolling(public, directorCPU(), urgent) == 0 {
+		return fmt.Errorf("place %s: no thread of the kernel polls %s", c.Name, public)
+	}
+	if p == Alone {
+		pinPolling(private, directorCPU(), urgent)
+	}
+	if c.process == nil {
+		return nil
+	}
+	return pinProcess(c.PID(), directorCPU(), urgent)
+}
+
+// Run measures everything that the options do not skip.
+func Run(ctx context.Context, o Options) (*Result, error) {
+	if os.Geteuid() != 0 {
+		return nil, errors.New("measure: network namespaces and AF_XDP need root")
+	}
+	o = o.WithDefaults()
+	r := newResult(o)
+	restore := changeMachine()
+	err := r.parts(ctx, o)
+	return r, errors.Join(err, restore())
+}
+
+func (r *Result) parts(ctx context.Context, o Options) error {
+	for _, part := range []struct {
+		name string
+		run  func(context.Context, Options) error
+	}{
+		{"udp", r.packets}, {"latency", r.latency}, {"tcp", r.tcp},
+		{"idle", r.idle}, {"memory", r.memory}, {"process", r.process},
+	} {
+		if o.skips(part.name) {
+			continue
+		}
+		began := time.Now()
+		err := part.run(ctx, o)
+		if ctx.Err() != nil {
+			return err
+		}
+		if err != nil { // the others are worth having
+			r.missing = append(r.missing, fmt.Sprintf("%s, to its end: %v", part.name, err))
+		}
+		o.say("%s: %.0f s", part.name, time.Since(began).Seconds())
+	}
+	r.loadAfter = load()
+	return nil
+}

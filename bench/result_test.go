@@ -1,0 +1,108 @@
+package bench
+
+import (
+	"encoding/xml"
+	"io"
+	"strings"
+	"testing"
+	"time"
+)
+
+func TestInfoIsRead(t *testing.T) {
+	got, err := readInfo(`lvx devel, AF_XDP mode native, 12 of 1024 connections
+frames: received 7 + originated 1 = transmitted 6 + dropped 2 + passed up 0 + held 0
+  drop.no-hop            2
+  nic.rx-dropped         13
+`)
+	must(t, err)
+	for name, want := range map[string]int{"connections": 12, "received": 7, "drop.no-hop": 2, "nic.rx-dropped": 13} {
+		if got[name] != want {
+			t.Errorf("%s is %d, want %d", name, got[name], want)
+		}
+	}
+	if _, err := readInfo("lvx 1, AF_XDP mode native, some connections\n"); err == nil {
+		t.Error("a line without numbers is taken")
+	}
+}
+
+func TestWrkIsRead(t *testing.T) {
+	rate, p99, err := readWrk("  Latency Distribution\n     50%  345.00us\n     99%    1.07ms\nRequests/sec:  73700.52\n")
+	must(t, err)
+	if rate != 73700.52 || p99 != 1070 {
+		t.Errorf("%v requests/s, %v µs", rate, p99)
+	}
+	if _, _, err := readWrk("unable to connect"); err == nil {
+		t.Error("no figures are taken for figures")
+	}
+}
+
+func TestSpreads(t *testing.T) {
+	for _, c := range []struct {
+		figures []float64
+		want    Spread
+	}{
+		{nil, Spread{}},
+		{[]float64{3}, Spread{3, 3, 3}},
+		{[]float64{5, 1, 3}, Spread{3, 1, 5}},
+		{[]float64{4, 1, 2, 3}, Spread{2.5, 1, 4}},
+	} {
+		if got := SpreadOf(c.figures); got != c.want {
+			t.Errorf("%v: %v, want %v", c.figures, got, c.want)
+		}
+	}
+}
+
+// sampleResult has figures in every part.
+func sampleResult() *Result {
+	r := newResult(Options{Say: io.Discard, Rounds: 2, Window: time.Second})
+	for i, name := range []string{"lvx", "bare", "nft"} {
+		for _, flows := range []int{1, 1000, fresh} {
+			for _, p := range []Placement{Apart, Alone} {
+				for range 2 {
+					r.add(p, flows, name, Sample{Elapsed: time.Second, Arrived: uint64(1e6 / (i + 1)), CPU: 1e9})
+				}
+			}
+		}
+		row := r.delayRow(name, 0.5, 5e5)
+		row.half, row.p99, row.p999, row.max = []float64{1}, []float64{20}, []float64{300}, []float64{4000}
+		r.calls = append(r.calls, callRow{contender: name, keepalive: []float64{1}, fresh: []float64{2}, keep99: []float64{3}, fresh99: []float64{4}, bulk: []float64{5}})
+	}
+	r.idleCPU = []float64{0.002}
+	r.memories = []memoryRow{{title: "IPv4", capacity: 1_000_000, conns: 1_000_000, maps: 90e6, rss: 160e6, emptyMaps: 4e6}, {title: "IPv4", capacity: 100_000, conns: 100_000, maps: 9e6, rss: 60e6}}
+	r.ledgers = []Ledger{{Title: "flood", Offered: 10, Accepted: 7, Arrived: 6, Lost: map[string]int{"drop.no-hop": 1, "nic.rx-dropped": 3}}}
+	return r
+}
+
+func TestTheReportComparesWithTheBars(t *testing.T) {
+	var b strings.Builder
+	sampleResult().Write(&b, nil)
+	for _, want := range []string{
+		"| 1k flows | 1.000 [1.000 .. 1.000] | 0.500 [0.500 .. 0.500] | 0.333 [0.333 .. 0.333] | 2.00 [2.00 .. 2.00] ≥ 0.95 | 3.00 [3.00 .. 3.00] ≥ 1.20 |",
+		"every packet a new flow", "0.20 % of a core", "| IPv4 | 1000000 | 1000000 | 86.1 |",
+		"| flood | 10 | 7 | 6 | drop.no-hop 1, nic.rx-dropped 3 | 0 |",
+	} {
+		if !strings.Contains(b.String(), want) {
+			t.Errorf("no %q in\n%s", want, b.String())
+		}
+	}
+}
+
+func TestPlotsAreXMLWithinTheirFrame(t *testing.T) {
+	for name, p := range sampleResult().plots() {
+		d := xml.NewDecoder(strings.NewReader(p.SVG()))
+		for {
+			if _, err := d.Token(); err == io.EOF {
+				break
+			} else if err != nil {
+				t.Fatalf("%s: %v", name, err)
+			}
+		}
+		if strings.Contains(p.SVG(), "NaN") || strings.Contains(p.SVG(), "Inf") {
+			t.Errorf("%s has places that are no numbers:\n%s", name, p.SVG())
+		}
+	}
+	empty := Plot{Title: "nothing"}
+	if !strings.Contains(empty.SVG(), "nothing") {
+		t.Error("an empty plot has no title")
+	}
+}

@@ -1,0 +1,101 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"flag"
+	"fmt"
+	"os"
+	"strconv"
+	"strings"
+
+	"github.com/lvx-lb/lvx/bench"
+)
+
+const benchUse = `lvx bench run     measure lvx and its peers side by side, in namespaces of their own
+lvx bench gen     send frames out of a NIC as fast as the kernel can
+lvx bench sink    drop and count such frames at another NIC
+lvx bench bare    forward between two NICs and only swap MAC addresses
+`
+
+func runBench(ctx context.Context, args []string, std stdio) int {
+	if len(args) == 0 {
+		fmt.Fprint(std.err, benchUse)
+		return exitUsage
+	}
+	f := flag.NewFlagSet("lvx bench "+args[0], flag.ContinueOnError)
+	f.SetOutput(std.err)
+	var run func(context.Context, stdio) error
+	switch args[0] {
+	case "run":
+		run = benchRun(f)
+	case "gen":
+		run = benchGen(f)
+	case "sink":
+		run = benchSink(f)
+	case "bare":
+		run = benchBare(f)
+	default:
+		fmt.Fprint(std.err, benchUse)
+		return exitUsage
+	}
+	if err := f.Parse(args[1:]); err != nil {
+		if errors.Is(err, flag.ErrHelp) {
+			return exitOK
+		}
+		return exitUsage
+	}
+	if f.NArg() > 0 {
+		fmt.Fprintf(std.err, "lvx bench %s: unexpected argument %q\n", args[0], f.Arg(0))
+		return exitUsage
+	}
+	if err := run(ctx, std); err != nil && !errors.Is(err, context.Canceled) {
+		return fail(std, err)
+	}
+	return exitOK
+}
+
+func benchRun(f *flag.FlagSet) func(context.Context, stdio) error {
+	var o bench.Options
+	var skip, flows string
+	f.BoolVar(&o.Short, "short", false, "fewer figures, in three minutes")
+	f.IntVar(&o.Rounds, "rounds", 0, "how often each figure is taken (5, short 3)")
+	f.DurationVar(&o.Window, "window", 0, "length of each figure (1s, short 500ms)")
+	f.BoolVar(&o.Urgent, "urgent", true, "give generator and directors a nice value of -20")
+	f.StringVar(&skip, "skip", "", "parts to leave out, of udp,latency,tcp,idle,memory,process")
+	f.StringVar(&flows, "flows", "", "numbers of flows (1,1000,100000,1000000)")
+	dir := f.String("dir", "bench/results", "`DIR` for the result")
+	host := f.String("host", bench.HostName(), "`NAME` of this machine in the result")
+	return func(ctx context.Context, std stdio) (err error) {
+		if o.Self, err = os.Executable(); err != nil {
+			return err
+		}
+		o.Skip, o.Say, o.Command = strings.Split(skip, ","), std.err, "lvx "+strings.Join(os.Args[1:], " ")
+		for _, n := range strings.FieldsFunc(flows, func(r rune) bool { return r == ',' }) {
+			count, err := strconv.Atoi(n)
+			if err != nil {
+				return fmt.Errorf("read --flows: %w", err)
+			}
+			o.Flows = append(o.Flows, count)
+		}
+		result, err := bench.Run(ctx, o)
+		if err != nil {
+			return err
+		}
+		path, err := result.WriteFiles(*dir, *host)
+		if err != nil {
+			return err
+		}
+		fmt.Fprintln(std.err, "written to", path)
+		result.Write(std.out, nil)
+		return nil
+	}
+}
+
+func benchBare(f *flag.FlagSet) func(context.Context, stdio) error {
+	public := f.String("public", "", "first `NIC`")
+	private := f.String("private", "", "second `NIC`")
+	return func(ctx context.Context, std stdio) error {
+		return bench.Bare(ctx, *public, *private, func() { fmt.Fprintln(std.out, "ready") })
+	}
+}
