@@ -2,7 +2,7 @@
 # Tests that need root say so and are skipped without it.
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
-.PHONY: all lvx toolchain generate check test integration demo bench clean
+.PHONY: all lvx toolchain generate check test integration test-vm demo bench clean
 
 all: lvx
 
@@ -30,6 +30,11 @@ test: lvx
 integration: lvx
 	.ci/packages
 	$(GO) run ./internal/verdicts -timeout 9m -p 1 -count=1 ./internal/integration/...
+
+# On the drivers of real NICs, in virtual machines: all from Debian packages in
+# a cache folder. VM_SHORT=1 for the short form.
+test-vm: toolchain
+	LVX_VM=1 $(GO) test -v -count=1 -timeout 60m ./internal/vm
 
 demo: lvx
 	./lvx demo

@@ -1,0 +1,86 @@
+package vm
+
+import (
+	"testing"
+)
+
+// fullDatagram fills a frame of the MTU.
+const fullDatagram = 1500 - 20 - 8
+
+// The MAC addresses of director, client and server.
+const (
+	macD0 = "02:00:00:00:00:d0"
+	macD1 = "02:00:00:00:00:d1"
+	macC0 = "02:00:00:00:00:c0"
+	macS0 = "02:00:00:00:00:50"
+)
+
+// twoNICs boots a machine with two NICs of that model for the director, and
+// two others for client and server.
+func twoNICs(t *testing.T, kernel, model, driver string, cpus int) *lab {
+	t.Helper()
+	other, otherDriver := "e1000e", "e1000e"
+	if model == other {
+		other, otherDriver = "igb", "igb"
+	}
+	g := boot(t, Config{Kernel: kernel, CPUs: cpus, NICs: Arguments(
+		NIC{model, macD0, 1}, NIC{model, macD1, 2}, NIC{other, macC0, 1}, NIC{other, macS0, 2})})
+	g.sh("modprobe %s; modprobe %s", driver, otherDriver)
+	g.names(map[string]string{macD0: "d0", macD1: "d1", macC0: "c0", macS0: "s0"})
+	return g.layTwoNICs()
+}
+
+func TestEveryDriverForwardsInItsBestMode(t *testing.T) {
+	for _, c := range []struct {
+		name, kernel, model, driver, mode string
+		short                             bool
+	}{
+		{"igb", "newest", "igb", "igb", "zerocopy", true},
+		{"virtio behind an IOMMU", "newest", VirtIO, "virtio_net", "zerocopy", true},
+		{"virtio", "newest", "virtio-net-pci", "virtio_net", "native", false},
+		{"vmxnet3", "newest", "vmxnet3", "vmxnet3", "native", false},
+		{"e1000e", "newest", "e1000e", "e1000e", "generic", false},
+		{"igb on 6.12", "6.12", "igb", "igb", "native", false},
+		{"igb on 6.1", "6.1", "igb", "igb", "native", true},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			if short() && !c.short {
+				t.Skip("not in the short form")
+			}
+			l := twoNICs(t, c.kernel, c.model, c.driver, 1)
+			l.direct("")
+			if mode := l.mode(); mode != c.mode {
+				t.Errorf("mode %s, want %s", mode, c.mode)
+			} else {
+				t.Logf("%s: mode %s", c.driver, mode)
+			}
+			l.forwards()
+			l.flaps("d1")
+			l.alternates()
+			l.halt()
+			l.await("NICs without lvx", "ip netns exec cl ping -c 1 -W 1 172.25.8.1 && ip netns exec rs ping -c 1 -W 1 %s", dip)
+		})
+	}
+}
+
+// forwards checks everything that a director is there for.
+func (l *lab) forwards() {
+	l.t.Helper()
+	l.alternates()
+	for _, size := range []int{1, 982, 983, fullDatagram} {
+		l.echoes(size)
+	}
+	l.downloads()
+	l.client("ping -c 1 -W 5 %s", vip)
+}
+
+// flaps takes a NIC down and up again.
+func (l *lab) flaps(nic string) {
+	l.t.Helper()
+	l.sh("ip link set %s down", nic)
+	if _, ok := l.try("ip netns exec cl curl -s -m 2 http://%s/name", vip); ok {
+		l.t.Errorf("answered although %s is down", nic)
+	}
+	l.sh("ip link set %s up", nic)
+	l.await("an answer after "+nic+" went down and up", "ip netns exec cl curl -s -m 2 http://%s/name", vip)
+}
