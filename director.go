@@ -134,7 +134,7 @@ func (d *Director) openMirror() (err error) {
 	d.mirror, err = route.Open(context.Background(), route.Config{
 		Log:         d.log,
 		OnNeighbour: d.neighbourChanged,
-		OnLink:      func(route.Link) { d.network.note(linksChanged) },
+		OnLink:      d.noteLink,
 		OnAddress:   func(route.Address) { d.network.note(addressesChanged) },
 		OnRoutes:    func(uint32) { d.network.note(routesChanged) },
 	})

@@ -3,6 +3,7 @@ package lvx
 import (
 	"fmt"
 	"net/netip"
+	"slices"
 
 	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/dataplane"
@@ -26,6 +27,8 @@ type nicFacts struct {
 	macs    [][6]byte
 	partial bool // frames may come with unfinished checksums
 	carrier bool // it had one at the start
+	driver  string
+	lost    bool // its program may not run any more
 }
 
 type linkFacts struct {
@@ -74,7 +77,10 @@ func (l *links) add(m *route.Mirror, name string) error {
 	}
 	if at < 0 {
 		at = len(l.nics)
-		l.nics = append(l.nics, nicFacts{below.Name, below.Index, below.MACs, leavesPartial(below), below.Carrier})
+		l.nics = append(l.nics, nicFacts{
+			name: below.Name, ifindex: below.Index, macs: below.MACs, partial: leavesPartial(below),
+			carrier: below.Carrier, driver: below.Driver,
+		})
 	}
 	for _, other := range l.list {
 		if other.ifindex == dev.Index {
@@ -163,4 +169,16 @@ func ownAddress(m *route.Mirror, ifindex int, v6 bool) packet.Addr {
 		}
 	}
 	return packet.AddrFrom(own)
+}
+
+// unshown names the veths with VLANs: whatever their own settings are, the
+// other end decides whether a tag is in the frame, and by default it is not.
+func (l *links) unshown() []string {
+	var names []string
+	for _, f := range l.list {
+		if n := l.nics[f.nic]; f.key.NTags > 0 && n.driver == "veth" && !slices.Contains(names, n.name) {
+			names = append(names, n.name)
+		}
+	}
+	return names
 }

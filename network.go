@@ -3,6 +3,8 @@ package lvx
 import (
 	"errors"
 	"sync/atomic"
+
+	"github.com/lvx-lb/lvx/route"
 )
 
 // changes collects what has changed in the network until somebody follows it.
@@ -16,6 +18,7 @@ const (
 	linksChanged uint32 = 1 << iota
 	addressesChanged
 	routesChanged
+	programsLost
 )
 
 func newChanges() changes { return changes{new(atomic.Uint32), make(chan struct{}, 1)} }
@@ -40,7 +43,7 @@ func (d *Director) followNetwork(what uint32) {
 	}
 	var errs []error
 	if what&linksChanged != 0 {
-		errs = append(errs, d.followMACs())
+		errs = append(errs, d.followNICs(what&programsLost != 0))
 	}
 	if what&routesChanged != 0 {
 		d.roster.RoutesChanged()
@@ -55,13 +58,35 @@ func (d *Director) followNetwork(what uint32) {
 	}
 }
 
-func (d *Director) followMACs() error {
+// noteLink is told of every change of a link.
+func (d *Director) noteLink(l route.Link) {
+	what := linksChanged
+	if !l.Up && forgetsProgram[l.Driver] {
+		what |= programsLost
+	}
+	d.network.note(what)
+}
+
+// forgetsProgram are the drivers that run no XDP program any more once the NIC
+// was down, although they show one (seen with kernels 6.12 and 7.2).
+var forgetsProgram = map[string]bool{"vmxnet3": true}
+
+// followNICs follows MAC addresses, and attaches steering again where a driver
+// has lost it.
+func (d *Director) followNICs(lost bool) error {
 	var errs []error
 	for i := range d.links.nics {
 		n := &d.links.nics[i]
-		if l, err := d.mirror.Link(n.ifindex); err == nil {
-			n.macs = l.MACs
-			errs = append(errs, d.steering.SetMACs(n.ifindex, l.MACs))
+		l, err := d.mirror.Link(n.ifindex)
+		if err != nil {
+			continue
+		}
+		n.macs = l.MACs
+		errs = append(errs, d.steering.SetMACs(n.ifindex, l.MACs))
+		n.lost = n.lost || lost && forgetsProgram[n.driver]
+		if n.lost && l.Up && d.running {
+			errs = append(errs, d.steering.Detach(n.ifindex), d.steering.Attach(n.ifindex, d.rings.generic()))
+			n.lost = false
 		}
 	}
 	return errors.Join(errs...)

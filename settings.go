@@ -100,6 +100,9 @@ func (s *settings) change(m machine, l *links) error {
 		}
 		s.log.Info("VLAN offloads are off while the director runs", "on", name)
 	}
+	for _, name := range l.unshown() {
+		s.log.Warn("the other end of a veth hides VLAN tags beside its frames; run there: ethtool -K NIC txvlan off", "veth", name)
+	}
 	return nil
 }
 
