@@ -11,6 +11,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/lvx-lb/lvx/admin"
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
 )
@@ -229,4 +230,62 @@ func eventually(t *testing.T, true func() bool) {
 		}
 	}
 	t.Fatal("it never happened")
+}
+
+// TestCommandsLoseNoPacketOfOthers changes one service all the time while
+// packets of another one flow.
+func TestCommandsLoseNoPacketOfOthers(t *testing.T) {
+	s := crowd(t, sizes{conns: 1000, frames: 256, ring: 256})
+	w := s.worker
+	_, frame := s.bytesOf(opened[0])
+	s.nics[0].Inject(frame)
+	s.world.run(t)
+	s.nics[0].OnInject(w.Wake)
+	ctx, stop := context.WithCancel(context.Background())
+	done := make(chan error, 1)
+	start := time.Now()
+	go func() { done <- w.Run(ctx, func() Time { return s.now + Time(time.Since(start)) }) }()
+	before := s.nics[1].SentCount()
+	sent := make(chan uint64)
+	finished := make(chan struct{})
+	go func() {
+		n := uint64(0)
+		for {
+			select {
+			case <-finished:
+				sent <- n
+				return
+			default:
+			}
+			if s.nics[0].Queued().Receive < 32 && s.nics[0].Inject(frame) {
+				n++
+			}
+		}
+	}()
+	for i := range 200 {
+		line := []string{"-A -t 192.0.2.1:81 -s wlc", "-a -t 192.0.2.1:81 -r 10.0.0.11 -m", "-e -t 192.0.2.1:81 -r 10.0.0.11 -m -w 0", "-D -t 192.0.2.1:81"}[i%4]
+		c, err := admin.Parse(strings.Fields(line))
+		if err != nil {
+			t.Fatal(err)
+		}
+		if err := errors.Join(s.set.Apply(c.Edit), s.roster.Apply(s.set.Services())); err != nil {
+			t.Fatal(err)
+		}
+		config, stats := s.roster.Config(), make([]Stat, s.roster.Slots())
+		w.Do(func() { w.Adopt(config, stats) })
+		s.roster.Publish()
+		s.roster.Collect()
+		seen := s.nics[1].SentCount()
+		eventually(t, func() bool { return s.nics[1].SentCount() > seen })
+	}
+	close(finished)
+	n := <-sent
+	eventually(t, func() bool { return s.nics[1].SentCount() == before+n })
+	stop()
+	if err := <-done; err != nil {
+		t.Error(err)
+	}
+	if w.Counters.DroppedTotal() != 0 || n < 100 {
+		t.Errorf("of %d packets %d were dropped", n, w.Counters.DroppedTotal())
+	}
 }

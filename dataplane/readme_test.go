@@ -1,0 +1,31 @@
+package dataplane
+
+import (
+	"os"
+	"path/filepath"
+	"regexp"
+	"strings"
+	"testing"
+)
+
+// TestEveryScriptIsNamedInTheReadme holds the list of sentences to the files.
+func TestEveryScriptIsNamedInTheReadme(t *testing.T) {
+	text, err := os.ReadFile("testdata/README.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	files, _ := filepath.Glob("testdata/*/*.txt")
+	names := map[string]bool{}
+	for _, file := range files {
+		name := strings.TrimSuffix(strings.TrimPrefix(file, "testdata/"), ".txt")
+		names[name] = true
+		if !regexp.MustCompile(regexp.QuoteMeta(name) + `[ ,;]`).Match(text) {
+			t.Errorf("%s is not in the list", name)
+		}
+	}
+	for _, name := range regexp.MustCompile(`(twonic|onenet|vlan)/[a-z0-9-]+`).FindAllString(string(text), -1) {
+		if !names[name] {
+			t.Errorf("there is no script %s", name)
+		}
+	}
+}
