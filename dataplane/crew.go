@@ -77,7 +77,7 @@ func (c *Crew) of(a, b uint64) int {
 }
 
 // owner returns the worker of a connection. The protocol is left out, so that
-// what a service of port 0 or any helper of a protocol opens stays together.
+// what a service of port 0 or the second connection of FTP opens stays together.
 func (c *Crew) owner(client packet.Endpoint) int {
 	return c.of(client.Addr.Hi<<1^client.Addr.Lo, client.Addr.Hi^uint64(client.Port)<<32)
 }

@@ -81,7 +81,7 @@ type Counters struct {
 	Handed      uint64 // to other workers
 	Dropped     [NumReasons]uint64
 
-	Forwarded   uint64 // of Transmitted: translated packets
+	Forwarded   uint64 // translated packets, whether sent, held or cut into pieces
 	Resets      uint64 // of Transmitted: RSTs for a service's own endpoint
 	Errors      uint64 // of Transmitted: ICMP errors
 	NewConns    uint64
