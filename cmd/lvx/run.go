@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"runtime/debug"
+	"runtime/pprof"
 	"strings"
 
 	"github.com/lvx-lb/lvx"
@@ -25,7 +26,7 @@ func (n *names) Set(s string) error { *n = append(*n, s); return nil }
 type runOptions struct {
 	public, private, nics names
 	rules, socket, mode   string
-	name                  string
+	name, profile         string
 	conns, rings, workers int
 	addVIPs, debug        bool
 }
@@ -45,6 +46,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.IntVar(&o.rings, "rings", 2048, "size of a queue's rings, a power of two")
 	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, and remove them at exit")
 	f.BoolVar(&o.debug, "debug", false, "log more")
+	f.StringVar(&o.profile, "cpuprofile", "", "write what the CPU does to a `FILE` for go tool pprof")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return o, exitOK, false
@@ -70,10 +72,32 @@ func runRun(ctx context.Context, args []string, std stdio) int {
 	// The fast path does not allocate; the little that the rest does need not
 	// be collected often.
 	debug.SetGCPercent(400)
-	if err := forward(ctx, o, std); err != nil {
+	stop, err := profile(o.profile)
+	if err == nil {
+		err = errors.Join(forward(ctx, o, std), stop())
+	}
+	if err != nil {
 		return fail(std, err)
 	}
 	return exitOK
+}
+
+// profile begins a CPU profile, if there is a path for it.
+func profile(path string) (stop func() error, err error) {
+	if path == "" {
+		return func() error { return nil }, nil
+	}
+	f, err := os.Create(path)
+	if err == nil {
+		err = pprof.StartCPUProfile(f)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("write profile: %w", err)
+	}
+	return func() error {
+		pprof.StopCPUProfile()
+		return f.Close()
+	}, nil
 }
 
 // forward starts a director and its socket and forwards until ctx ends. The
