@@ -177,17 +177,21 @@ func (d *Director) steer() error {
 // addresses. It returns what the operator should know.
 func (d *Director) afterwards(edits []service.Edit) (warnings []string) {
 	r := &routes{d.mirror, d.links}
+	zeroed := map[service.Key]bool{}
 	for _, e := range edits {
 		switch e.Op {
 		case service.SetTimeouts:
 			d.setTimeouts(d.set.Timeouts())
 		case service.AddService, service.Zero:
-			d.meters.zero(e.Service.Key, d.roster.Servers(), d.serverStats())
+			zeroed[e.Service.Key] = true
 		case service.AddServer, service.EditServer:
 			if server := e.Server.Address.Addr(); r.linksTo(server) == 0 {
 				warnings = append(warnings, fmt.Sprintf("no route to server %v leads over a NIC of the director", server))
 			}
 		}
+	}
+	if len(zeroed) > 0 {
+		d.meters.zero(zeroed, d.roster.Servers(), d.serverStats())
 	}
 	added, err := d.vips.follow(d.set, d.running)
 	if err != nil {

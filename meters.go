@@ -98,15 +98,16 @@ func (m *meters) retire(k service.Key, s *dataplane.Stat) {
 
 func (m *meters) forget(s *dataplane.Server) { delete(m.servers, s.Slot) }
 
-// zero begins counting anew, for one service or, with the zero Key, for all.
-func (m *meters) zero(k service.Key, servers []*dataplane.Server, stats []dataplane.Stat) {
+// zero begins counting anew for the named services; the zero Key names all.
+func (m *meters) zero(keys map[service.Key]bool, servers []*dataplane.Server, stats []dataplane.Stat) {
+	all := keys[service.Key{}]
 	for key, now := range m.totals(servers, stats) {
-		if k == (service.Key{}) || k == key {
+		if all || keys[key] {
 			estimatorOf(m.services, key).ZeroAt(now)
 		}
 	}
 	for _, s := range servers {
-		if k == (service.Key{}) || k == s.Service().Key {
+		if all || keys[s.Service().Key] {
 			estimatorOf(m.servers, s.Slot).ZeroAt(statOf(stats, s))
 		}
 	}
