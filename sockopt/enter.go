@@ -22,6 +22,7 @@ func Enter(path string, args []string) error {
 		return fmt.Errorf("enter supervision: %w: only lvx exec itself may ask for this", err)
 	}
 	unix.CloseOnExec(childSocket)
+	ignoreAgain()
 	// Without a supervisor nobody would answer; the program should end then.
 	if err := unix.Prctl(unix.PR_SET_PDEATHSIG, uintptr(unix.SIGTERM), 0, 0, 0); err != nil {
 		return fmt.Errorf("enter supervision: %w", err)

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"slices"
 	"strconv"
 	"strings"
 	"sync"
@@ -60,24 +61,42 @@ var unforwarded = map[unix.Signal]bool{
 
 const lastSignal = 64
 
-// forwardSignals passes on what this process is sent until stop is called.
-func (f *family) forwardSignals() (stop func()) {
+// ignored are the signals that this process was started to ignore, under nohup
+// or in the background. The command ignores them too: a Go program that asks
+// for a signal forgets that.
+var ignored = func() (list []os.Signal) {
+	for s := unix.Signal(1); s <= lastSignal; s++ {
+		if !unforwarded[s] && signal.Ignored(s) {
+			list = append(list, s)
+		}
+	}
+	return list
+}()
+
+func ignoreAgain() {
+	if len(ignored) > 0 { // none would mean all
+		signal.Ignore(ignored...)
+	}
+}
+
+// notice asks for the signals that are to be passed on.
+func notice() chan os.Signal {
+	ignoreAgain()
 	var wanted []os.Signal
 	for s := unix.Signal(1); s <= lastSignal; s++ {
-		if !unforwarded[s] {
+		if !unforwarded[s] && !slices.Contains(ignored, os.Signal(s)) {
 			wanted = append(wanted, s)
 		}
 	}
-	arrived := make(chan os.Signal, 64)
+	arrived := make(chan os.Signal, lastSignal)
 	signal.Notify(arrived, wanted...)
-	go func() {
-		for s := range arrived {
-			f.signal(s.(unix.Signal))
-		}
-	}()
-	return func() {
-		signal.Stop(arrived)
-		close(arrived)
+	return arrived
+}
+
+// forward passes on what arrives.
+func (f *family) forward(arrived chan os.Signal) {
+	for s := range arrived {
+		f.signal(s.(unix.Signal))
 	}
 }
 

@@ -55,7 +55,9 @@ type listener int
 func install(program []unix.SockFilter) (listener, error) {
 	p := unix.SockFprog{Len: uint16(len(program)), Filter: &program[0]}
 	// WAIT_KILLABLE_RECV: once a call is received, only death takes the caller
-	// out of it, or a signal would make it repeat what was already done.
+	// out of it, or a signal would make it repeat what was already done. Before
+	// Linux 6.18, and the stable releases of October 2025, a caller that a
+	// signal finds between receipt and a very fast answer may still repeat it.
 	const flags = unix.SECCOMP_FILTER_FLAG_NEW_LISTENER | unix.SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV
 	fd, _, errno := unix.RawSyscall(unix.SYS_SECCOMP, unix.SECCOMP_SET_MODE_FILTER, flags, uintptr(unsafe.Pointer(&p)))
 	runtime.KeepAlive(program)

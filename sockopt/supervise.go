@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"os/signal"
 	"runtime"
 	"syscall"
 
@@ -47,12 +48,15 @@ func Supervise(ctx context.Context, c Command) (status int, err error) {
 	if err := unix.Prctl(unix.PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0); err != nil {
 		return 0, fmt.Errorf("adopt descendants: %w", err)
 	}
+	arrived := notice()
+	defer close(arrived)
+	defer signal.Stop(arrived)
 	socket, child, err := c.start()
 	if err != nil {
 		return 0, err
 	}
 	f := &family{first: child}
-	defer f.forwardSignals()()
+	go f.forward(arrived)
 	reaped := make(chan int, 1)
 	go func() { reaped <- f.reap() }()
 	s.listener, err = receiveListener(socket)

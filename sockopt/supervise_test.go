@@ -40,6 +40,29 @@ func TestACommandKeepsItsFilesAndItsStatus(t *testing.T) {
 	}
 }
 
+func TestWhatIsIgnoredStaysIgnored(t *testing.T) {
+	s := newStage(t, &double{})
+	inner := s.command("sh", "-c", "grep SigIgn /proc/self/status")
+	cmd := exec.Command("sh", "-c", `trap "" INT HUP; exec "$@"`, "sh")
+	cmd.Args = append(cmd.Args, inner.Args...)
+	if out, err := cmd.Output(); err != nil || string(out) != "SigIgn:\t0000000000000003\n" {
+		t.Errorf("%q, %v", out, err)
+	}
+}
+
+func TestAFilterThatCannotBeInstalledIsExplained(t *testing.T) {
+	s := newStage(t, &double{})
+	need(t, "setpriv")
+	inner := s.command("true").Args
+	cmd := exec.Command("setpriv", append([]string{"--bounding-set", "-sys_admin", "--inh-caps", "-sys_admin"}, inner...)...)
+	if out, _ := cmd.CombinedOutput(); cmd.ProcessState.ExitCode() != 126 || !strings.Contains(string(out), "CAP_SYS_ADMIN is needed") {
+		t.Errorf("without CAP_SYS_ADMIN: %v, %s", cmd.ProcessState, out)
+	}
+	if r := s.run(inner...); r.status != 126 || !strings.Contains(r.err, "another supervisor") {
+		t.Errorf("a supervisor under another: %+v", r)
+	}
+}
+
 func TestWithoutADirectorNothingIsRun(t *testing.T) {
 	s := newStage(t, made(t))
 	s.socket += ".none"

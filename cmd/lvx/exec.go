@@ -33,6 +33,7 @@ func runExec(ctx context.Context, args []string, std stdio) int {
 	f.SetOutput(std.err)
 	f.Usage = func() {
 		fmt.Fprintln(std.err, "Usage: lvx exec [--socket PATH] [--] COMMAND [ARGS...]")
+		fmt.Fprintln(std.err, "IPv6 services are beyond these tools' socket options: configure them with lvx adm.")
 		f.PrintDefaults()
 	}
 	socket := f.String("socket", socketPath(), "`PATH` of the director's socket")
