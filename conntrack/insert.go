@@ -73,7 +73,7 @@ func (t *Table) explore(home Index, fresh *Record) run {
 			}
 		case r.sameClient(fresh):
 			found.same++
-			if r.VPort == fresh.VPort && t.pair(r).Virtual == t.pair(fresh).Virtual {
+			if t.sameRequest(r, fresh) {
 				found.twin = i
 			}
 			if r.State != Established {
@@ -163,6 +163,16 @@ func (t *Table) uncover(home Index, gone *Record) {
 	if waiting > 1 {
 		r.Flags |= Shadowing
 	}
+}
+
+// sameRequest reports whether both have the same request flow, given that they
+// have the same client endpoint. The answers of several servers can be awaited
+// at a time.
+func (t *Table) sameRequest(a, b *Record) bool {
+	if a.State == OnePacket || b.State == OnePacket {
+		return a.State == b.State && a.VPort == b.VPort && a.Server == b.Server
+	}
+	return a.VPort == b.VPort && t.pair(a).Virtual == t.pair(b).Virtual
 }
 
 // sameReply reports whether both connections have the same reply flow, given

@@ -16,7 +16,7 @@ func TestFullTableGivesUpItsOldestHalfOpen(t *testing.T) {
 	if _, room := table.open(4, tcp, at("198.51.100.7:4"), 0, 80, 80, SynRecv); room != OK {
 		t.Fatalf("room %v", room)
 	}
-	if gone := table.Gone(); len(gone) != 1 || gone[0] != (Gone{Server: 1, State: SynRecv}) {
+	if gone := table.Gone(); len(gone) != 1 || gone[0] != (Gone{Index: second, Server: 1, State: SynRecv}) {
 		t.Errorf("gone %v", gone)
 	}
 	if table.Named(name) != None || table.Len() != 3 {
@@ -90,12 +90,12 @@ func TestClientEndpointHoldsSixtyFour(t *testing.T) {
 func TestSecondInsertOfAFlowReplacesTheFirst(t *testing.T) {
 	table := newTable(t, 10)
 	client := at("198.51.100.7:40000")
-	table.open(0, tcp, client, 0, 80, 80, TimeWait)
+	first, _ := table.open(0, tcp, client, 0, 80, 80, TimeWait)
 	i, _ := table.open(1, tcp, client, 2, 80, 80, SynRecv)
 	if table.Len() != 1 || table.find(tcp, client, at("192.0.2.1:80"), ToServer) != i {
 		t.Errorf("%d connections", table.Len())
 	}
-	if gone := table.Gone(); len(gone) != 1 || gone[0] != (Gone{Server: 0, State: TimeWait}) {
+	if gone := table.Gone(); len(gone) != 1 || gone[0] != (Gone{Index: first, State: TimeWait}) {
 		t.Errorf("gone %v", gone)
 	}
 }
@@ -141,5 +141,32 @@ func TestIPv6ClientsWithOneKeyWordAreApart(t *testing.T) {
 	}
 	if got := table.Find(hash, tcp, at("[2001:db8:9::9]:40000"), virtual, ToServer); got != None {
 		t.Errorf("a stranger finds %d", got)
+	}
+}
+
+// What opens no connection awaits an answer of each server that it was sent
+// to, and steers no request.
+func TestOnePacketIsFoundByItsAnswersOnly(t *testing.T) {
+	table := newTable(t, 100)
+	client := at("198.51.100.7:40000")
+	table.open(0, udp, client, 0, 53, 5353, OnePacket)
+	b, _ := table.open(0, udp, client, 2, 53, 5353, OnePacket)
+	a, _ := table.open(1, udp, client, 0, 53, 5353, OnePacket)
+	if table.Len() != 2 {
+		t.Errorf("%d in all", table.Len())
+	}
+	for server, want := range map[uint32]Index{0: a, 2: b} {
+		real := packet.Endpoint{Addr: pairs[server].Real, Port: 5353}
+		if got := table.find(udp, client, real, ToClient); got != want {
+			t.Errorf("an answer of server %d finds %d, want %d", server, got, want)
+		}
+		virtual := packet.Endpoint{Addr: pairs[server].Virtual, Port: 53}
+		if got := table.find(udp, client, virtual, ToServer); got != None {
+			t.Errorf("a request finds %d", got)
+		}
+	}
+	conn, _ := table.open(2, udp, client, 0, 53, 5353, UDP)
+	if got := table.find(udp, client, at("192.0.2.1:53"), ToServer); got != conn || table.Len() != 3 {
+		t.Errorf("a connection beside them: found at %d, %d in all", got, table.Len())
 	}
 }

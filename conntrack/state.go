@@ -3,7 +3,8 @@ package conntrack
 // State is where a connection stands, in the order and with the names of IPVS.
 type State uint8
 
-// The states of TCP connections, and the only one of UDP.
+// The states of TCP connections, the only one of UDP, and that of a datagram
+// which opens no connection: its answer is expected, requests do not find it.
 const (
 	NoState State = iota
 	Established
@@ -17,11 +18,12 @@ const (
 	Listen
 	SynAck
 	UDP
+	OnePacket
 	NumStates
 )
 
 var stateNames = [NumStates]string{"NONE", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT", "TIME_WAIT",
-	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK", "UDP"}
+	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK", "UDP", "ONE_PACKET"}
 
 // String returns the name that ipvsadm -lnc prints.
 func (s State) String() string {
@@ -32,15 +34,15 @@ func (s State) String() string {
 }
 
 const (
-	halfOpen = 1<<NoState | 1<<SynSent | 1<<SynRecv | 1<<SynAck
+	halfOpen = 1<<NoState | 1<<SynSent | 1<<SynRecv | 1<<SynAck | 1<<OnePacket
 	active   = 1<<Established | 1<<SynSent | 1<<SynRecv | 1<<SynAck
 )
 
 // Active reports whether the connection counts as ActiveConn.
 func (s State) Active() bool { return active>>s&1 != 0 }
 
-// HalfOpen reports whether the handshake is not finished; such connections
-// give way when the table is full.
+// HalfOpen reports whether the handshake is not finished, or no connection
+// was meant; such records give way when the table is full.
 func (s State) HalfOpen() bool { return halfOpen>>s&1 != 0 }
 
 // Direction says which of its two flows a packet of a connection belongs to.
@@ -102,6 +104,7 @@ var transitions = [4][16][8]State{
 		Listen:      {SynRecv, Listen, Listen, Listen, Close},
 		SynAck:      {SynRecv, TimeWait, Established, SynRecv, Close},
 		UDP:         {UDP, UDP, UDP, UDP, UDP},
+		OnePacket:   {OnePacket, OnePacket, OnePacket, OnePacket, OnePacket},
 	},
 	ToClient: {
 		NoState:     {SynSent, TimeWait, Established, Close, Close},
@@ -116,6 +119,7 @@ var transitions = [4][16][8]State{
 		Listen:      {Listen, Listen, Established, Close, Close},
 		SynAck:      {SynRecv, TimeWait, Established, Close, Close},
 		UDP:         {UDP, UDP, UDP, UDP, UDP},
+		OnePacket:   {OnePacket, OnePacket, OnePacket, OnePacket, OnePacket},
 	},
 }
 
@@ -146,5 +150,6 @@ func DefaultTimeouts() Timeouts {
 		Listen:      120 * Second,
 		SynAck:      120 * Second,
 		UDP:         300 * Second,
+		OnePacket:   10 * Second,
 	}
 }

@@ -132,7 +132,7 @@ func TestActiveAreTheHalfOpenAndTheEstablished(t *testing.T) {
 			active = true
 		case SynSent, SynRecv, SynAck:
 			active, halfOpen = true, true
-		case NoState:
+		case NoState, OnePacket:
 			halfOpen = true
 		}
 		if s.Active() != active || s.HalfOpen() != halfOpen {
@@ -146,7 +146,7 @@ func TestStatesAreNamedAsIpvsadmPrintsThem(t *testing.T) {
 	for s := NoState; s <= NumStates; s++ {
 		names = append(names, s.String())
 	}
-	want := "NONE ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN SYNACK UDP BUG!"
+	want := "NONE ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN SYNACK UDP ONE_PACKET BUG!"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

@@ -47,6 +47,7 @@ type Pair struct{ Virtual, Real packet.Addr }
 
 // Gone is a connection that ended; the caller takes it off its counts.
 type Gone struct {
+	Index  Index // where it was; somebody else may be there by now
 	Server uint32
 	State  State
 	Flags  Flags
@@ -163,7 +164,7 @@ func (t *Table) Prefetch(hash uint64) uint64 {
 
 // Find returns the connection of a flow: other is the virtual endpoint for
 // ToServer, the real one for ToClient. Of several connections with the same
-// reply flow the newest answers.
+// reply flow the newest answers. What is OnePacket is found ToClient only.
 func (t *Table) Find(hash uint64, proto uint8, client, other packet.Endpoint, dir Direction) Index {
 	key := keyOf(hash, proto, client)
 	i := t.home(hash)
@@ -184,7 +185,7 @@ func (t *Table) isOther(r *Record, other packet.Endpoint, dir Direction) bool {
 	}
 	pair := &t.Pairs[r.Server]
 	if dir == ToServer {
-		return r.VPort == other.Port && pair.Virtual == other.Addr
+		return r.VPort == other.Port && pair.Virtual == other.Addr && r.State != OnePacket
 	}
 	return r.RPort == other.Port && r.Flags&Shadowed == 0 && pair.Real == other.Addr
 }
@@ -213,6 +214,9 @@ func (t *Table) Named(n Name) Index {
 
 // Len returns the number of connections.
 func (t *Table) Len() int { return t.count }
+
+// Slots returns how many values an Index can have.
+func (t *Table) Slots() int { return len(t.slots) }
 
 // Capacity returns the most that Len becomes.
 func (t *Table) Capacity() int { return t.capacity }
@@ -280,7 +284,7 @@ func (t *Table) drop(i Index, r *Record) {
 	atomic.StoreUint64(&r.key, 0)
 	t.unlink(r)
 	t.count--
-	t.gone = append(t.gone, Gone{gone.Server, gone.State, gone.Flags})
+	t.gone = append(t.gone, Gone{i, gone.Server, gone.State, gone.Flags})
 	home := t.homeOf(i, Index(gone.probe))
 	if gone.Flags&OwnFlags == Shadowing {
 		t.uncover(home, &gone)
@@ -339,14 +343,14 @@ func (t *Table) Walk(from Index, n int, f func(Index, *Record)) Index {
 }
 
 // Recount adds up the connections by server slot: what the caller's counts
-// should be. Servers beyond the slices are left out.
+// should be. Servers beyond the slices are left out, and what is OnePacket.
 func (t *Table) Recount(active, inactive []int) {
 	t.Walk(0, len(t.slots), func(_ Index, r *Record) {
 		counts := inactive
 		if r.State.Active() {
 			counts = active
 		}
-		if int(r.Server) < len(counts) {
+		if int(r.Server) < len(counts) && r.State != OnePacket {
 			counts[r.Server]++
 		}
 	})

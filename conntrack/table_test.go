@@ -88,7 +88,7 @@ func TestOneRecordAnswersBothFlows(t *testing.T) {
 			if table.find(tcp, client, virtual, ToServer) != None || table.Len() != 0 {
 				t.Error("found after Remove")
 			}
-			if gone := table.Gone(); len(gone) != 1 || gone[0] != (Gone{Server: c.server, State: SynRecv}) {
+			if gone := table.Gone(); len(gone) != 1 || gone[0] != (Gone{Index: i, Server: c.server, State: SynRecv}) {
 				t.Errorf("Gone: %v", gone)
 			}
 		})
