@@ -91,6 +91,7 @@ func newBench(b *testing.B, conns int) *bench {
 	if x.worker, err = NewWorker(s); err != nil {
 		b.Fatal(err)
 	}
+	x.workers = []*Worker{x.worker}
 	if x.roster, err = NewRoster(x.links); err != nil {
 		b.Fatal(err)
 	}

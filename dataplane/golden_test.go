@@ -206,7 +206,7 @@ func (r *recording) replay(t *testing.T) {
 		case mac == oracle.links[0].MAC || mac == oracle.links[1].MAC:
 			want[x.nic] = append(want[x.nic], x.frame)
 		case x.frame[0]&1 == 0 && etherType(x.frame) != 0x806:
-			if !s.nics[x.nic].Inject(x.frame) {
+			if !s.arrive(x.nic, x.frame) {
 				t.Fatal("not taken")
 			}
 			s.run(t)

@@ -22,7 +22,9 @@ import (
 )
 
 // TestScripts runs testdata/TOPOLOGY/*.txt; testdata/README.md describes them.
-func TestScripts(t *testing.T) {
+func TestScripts(t *testing.T) { eachScript(t, runScript) }
+
+func eachScript(t *testing.T, run func(t *testing.T, top topology, text string)) {
 	files, err := filepath.Glob("testdata/*/*.txt")
 	if err != nil || len(files) == 0 {
 		t.Fatalf("no scripts: %v", err)
@@ -34,9 +36,26 @@ func TestScripts(t *testing.T) {
 			if err != nil {
 				t.Fatal(err)
 			}
-			runScript(t, topologies[filepath.Dir(name)], string(text))
+			run(t, topologies[filepath.Dir(name)], string(text))
 		})
 	}
+}
+
+// TestScriptsWithSeveralWorkers plays the same scripts to three workers, each
+// frame on the queue of another one: they are one director.
+func TestScriptsWithSeveralWorkers(t *testing.T) {
+	apart := map[string]string{
+		"reuse-in-batch": "a batch is one worker's", "table-full": "each worker has a table of its own",
+		"batch": "a batch is one worker's", "tx-full": "each worker has a ring of its own",
+		"error-rate": "each worker has limits of its own", "hop-limits": "each worker has limits of its own",
+		"fragments-bound": "each worker has limits of its own", "hops": "each worker has limits of its own",
+	}
+	eachScript(t, func(t *testing.T, top topology, text string) {
+		if why := apart[filepath.Base(t.Name())]; why != "" {
+			t.Skip(why)
+		}
+		playScript(t, top, text, sizes{conns: 1000, frames: 768, ring: 256, workers: 3})
+	})
 }
 
 // script is one on its way.
@@ -54,7 +73,11 @@ type script struct {
 }
 
 func runScript(t *testing.T, top topology, text string) {
-	s := &script{t: t, names: map[string]int{}, top: top, sizes: sizes{conns: 1000, frames: 256, ring: 256}}
+	playScript(t, top, text, sizes{conns: 1000, frames: 256, ring: 256})
+}
+
+func playScript(t *testing.T, top topology, text string, z sizes) {
+	s := &script{t: t, names: map[string]int{}, top: top, sizes: z}
 	defer s.keep()
 	s.play(slices.Collect(strings.Lines(text)), 1, strings.NewReplacer())
 	s.text = "end of script"
@@ -198,7 +221,7 @@ func (s *script) inject(l LinkID, words []string) {
 	frame := s.frame(l, sym, 64, false)
 	s.last = risen{s.links[l].NIC, frame, s.links[l].Partial}
 	s.in = append(s.in, s.last)
-	if !s.nics[s.last.nic].Inject(frame) {
+	if !s.arrive(s.last.nic, frame) {
 		s.failf("the NIC did not take it: %+v", s.nics[s.last.nic].Stats())
 	}
 }
@@ -265,12 +288,12 @@ func (s *script) compare(got, want []byte) {
 
 func (s *script) dropped() string {
 	var list []string
-	for r, n := range s.worker.Counters.Dropped {
-		if n > 0 {
-			list = append(list, fmt.Sprintf("%v=%d", Reason(r), n))
+	for name, n := range s.totals() {
+		if strings.HasPrefix(name, "drop.") && n > 0 {
+			list = append(list, fmt.Sprintf("%v=%d", name[5:], n))
 		}
 	}
-	return fmt.Sprintf("held %d, dropped so far: %v", s.worker.Held(), list)
+	return fmt.Sprintf("held %d, dropped so far: %v", s.totals()["held"], list)
 }
 
 // dissect says what frame is, in few lines.
@@ -313,14 +336,16 @@ func (s *script) keep() {
 
 // found returns the connections of a proto, client and virtual endpoint.
 func (s *script) found(words []string) (all []*conntrack.Record) {
-	table := s.worker.Table()
-	table.Walk(0, 1<<30, func(_ conntrack.Index, r *conntrack.Record) {
-		client, virtual := r.Client().Netip(), netip.AddrPortFrom(table.Pairs[r.Server].Virtual.Netip(), r.VPort)
-		proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp"}[r.Proto()]
-		if slices.Equal(words, []string{proto, client.String(), virtual.String()}) {
-			all = append(all, r)
-		}
-	})
+	for _, w := range s.workers {
+		table := w.Table()
+		table.Walk(0, 1<<30, func(_ conntrack.Index, r *conntrack.Record) {
+			client, virtual := r.Client().Netip(), netip.AddrPortFrom(table.Pairs[r.Server].Virtual.Netip(), r.VPort)
+			proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp"}[r.Proto()]
+			if slices.Equal(words, []string{proto, client.String(), virtual.String()}) {
+				all = append(all, r)
+			}
+		})
+	}
 	return all
 }
 

@@ -60,15 +60,7 @@ func (s *script) advance(args []string) {
 
 // counters NAME=N...: totals since the start.
 func (s *script) counters(args []string) {
-	c := &s.worker.Counters
-	have := map[string]uint64{
-		"received": c.Received, "originated": c.Originated, "transmitted": c.Transmitted, "passed-up": c.PassedUp,
-		"forwarded": c.Forwarded, "resets": c.Resets, "errors": c.Errors, "new-conns": c.NewConns, "expired": c.Expired,
-		"dropped": c.DroppedTotal(), "held": uint64(s.worker.Held()), "conns": uint64(s.worker.Table().Len()),
-	}
-	for r := range NumReasons {
-		have["dropped."+r.String()] = c.Dropped[r]
-	}
+	have := s.totals()
 	names, values := pairsOf(args)
 	for i, name := range names {
 		got, ok := have[name]
@@ -81,9 +73,19 @@ func (s *script) counters(args []string) {
 	}
 }
 
+// totals adds up what the workers count, by name.
+func (s *script) totals() map[string]uint64 {
+	have := map[string]uint64{}
+	for _, w := range s.workers {
+		w.Counters.Each(w.Held(), func(name string, n uint64) { have[name] += n })
+		have["conns"] += uint64(w.Table().Len())
+	}
+	return have
+}
+
 // conns N: how many connections there are.
 func (s *script) conns(args []string) {
-	if n := strconv.Itoa(s.worker.Table().Len()); n != args[0] {
+	if n := fmt.Sprint(s.totals()["conns"]); n != args[0] {
 		s.failf("there are %s", n)
 	}
 }
@@ -107,7 +109,11 @@ func (s *script) conn(args []string) {
 func (s *script) server(args []string) {
 	srv := s.serverOf(args[0], args[1])
 	active, inactive := srv.Counts()
-	st := s.worker.Stats()[srv.Slot]
+	var st Stat
+	for _, w := range s.workers {
+		x := w.Stats()[srv.Slot]
+		st = Stat{st.Conns + x.Conns, st.InPkts + x.InPkts, st.InBytes + x.InBytes, st.OutPkts + x.OutPkts, st.OutBytes + x.OutBytes}
+	}
 	have := map[string]uint64{
 		"active": uint64(active), "inactive": uint64(inactive), "conns": st.Conns,
 		"in-pkts": st.InPkts, "in-bytes": st.InBytes, "out-pkts": st.OutPkts, "out-bytes": st.OutBytes,

@@ -116,6 +116,7 @@ func TestBooksBalanceOverFaultyQueues(t *testing.T) {
 	if x.worker, err = NewWorker(setup); err != nil {
 		t.Fatal(err)
 	}
+	x.workers = []*Worker{x.worker}
 	x.adopt()
 	random := rand.New(rand.NewPCG(1, 1))
 	for round := range 3000 {

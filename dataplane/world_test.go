@@ -71,19 +71,23 @@ var topologies = map[string]topology{
 	},
 }
 
-// world is a worker with all that surrounds it.
+// world is one worker, or several, with all that surrounds them.
 type world struct {
 	topology
-	pool   *nic.Pool
-	ledger *nic.Ledger
-	nics   []*nic.Memory
-	worker *Worker
-	roster *Roster
-	hops   *Hops
-	set    service.Set
-	routes prefixes
-	silent map[packet.Addr]bool // neighbours that do not answer
-	now    Time
+	pool    *nic.Pool
+	ledger  *nic.Ledger
+	nics    []*nic.Memory   // the first queue of each NIC
+	queues  [][]*nic.Memory // all of them, by NIC and worker
+	worker  *Worker         // the first one
+	workers []*Worker
+	crew    *Crew // of several
+	turn    int   // whose queue gets the next frame
+	roster  *Roster
+	hops    *Hops
+	set     service.Set
+	routes  prefixes
+	silent  map[packet.Addr]bool // neighbours that do not answer
+	now     Time
 
 	sent [][][]byte // by NIC: what left and was not looked at
 	up   upward
@@ -93,6 +97,7 @@ type world struct {
 type sizes struct {
 	conns, frames, ring int
 	limits              Limits
+	workers             int // 0 = 1
 }
 
 func newWorld(t testing.TB, top topology, z sizes) *world {
@@ -101,28 +106,27 @@ func newWorld(t testing.TB, top topology, z sizes) *world {
 	x.links = slices.Clone(top.links)
 	x.pool = nic.NewPool(z.frames, 4096)
 	x.ledger = nic.NewLedger(x.pool)
-	table, err := conntrack.New(conntrack.Config{Capacity: z.conns, Seed: 1})
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { _ = table.Close() })
 	x.hops = NewHops()
 	for _, r := range top.routes {
 		x.routes.add(x.links, strings.Fields(r))
 	}
-	setup := Setup{
-		Pool: x.pool, Fill: z.frames / 8, Table: table, Hops: x.hops, Routes: &x.routes, Upward: &x.up, Limits: z.limits, Seed: 1,
+	x.queues = make([][]*nic.Memory, top.nics)
+	for i := range max(1, z.workers) {
+		x.hire(t, z, i)
 	}
-	for c := range x.pool.Chunks() {
-		setup.Chunks = append(setup.Chunks, uint64(c)*uint64(x.pool.Chunk))
+	x.worker = x.workers[0]
+	for n := range top.nics {
+		x.nics = append(x.nics, x.queues[n][0])
 	}
-	for range top.nics {
-		m := nic.NewMemory(x.pool, nic.Rings{Receive: 256, Transmit: z.ring, Fill: 256, Completion: 256})
-		x.nics = append(x.nics, m)
-		setup.NICs = append(setup.NICs, Queues{x.ledger.Watch(m, "nic")})
-	}
-	if x.worker, err = NewWorker(setup); err != nil {
-		t.Fatal(err)
+	var err error
+	if len(x.workers) > 1 {
+		home := make([]uint8, x.pool.Chunks())
+		for c := range home {
+			home[c] = uint8(c % len(x.workers))
+		}
+		if x.crew, err = NewCrew(x.workers, home, 1); err != nil {
+			t.Fatal(err)
+		}
 	}
 	if x.roster, err = NewRoster(x.links); err != nil {
 		t.Fatal(err)
@@ -133,14 +137,51 @@ func newWorld(t testing.TB, top topology, z sizes) *world {
 	}
 	x.roster.SetOwn(own)
 	x.adopt()
-	x.worker.Round(x.now)
+	for _, w := range x.workers {
+		w.Round(x.now)
+	}
 	return x
+}
+
+// hire makes worker i, with its share of the chunks and a queue on every NIC.
+func (x *world) hire(t testing.TB, z sizes, i int) {
+	t.Helper()
+	table, err := conntrack.New(conntrack.Config{Capacity: z.conns, Seed: 1})
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() { _ = table.Close() })
+	n := max(1, z.workers)
+	setup := Setup{
+		Pool: x.pool, Fill: z.frames / n / 8, Table: table, Hops: x.hops, Routes: &x.routes, Upward: &x.up, Limits: z.limits, Seed: 1,
+	}
+	for c := i; c < x.pool.Chunks(); c += n {
+		setup.Chunks = append(setup.Chunks, uint64(c)*uint64(x.pool.Chunk))
+	}
+	for k := range x.queues {
+		m := nic.NewMemory(x.pool, nic.Rings{Receive: 256, Transmit: z.ring, Fill: 256, Completion: 256})
+		x.queues[k] = append(x.queues[k], m)
+		setup.NICs = append(setup.NICs, Queues{x.ledger.Watch(m, "nic")})
+	}
+	w, err := NewWorker(setup)
+	if err != nil {
+		t.Fatal(err)
+	}
+	x.workers = append(x.workers, w)
+}
+
+// arrive lets a frame arrive at one queue after the other.
+func (x *world) arrive(nic int, frame []byte) bool {
+	x.turn++
+	return x.queues[nic][x.turn%len(x.workers)].Inject(frame)
 }
 
 // adopt gives the worker the newest configuration.
 func (x *world) adopt() {
 	c := x.roster.Config()
-	x.worker.Adopt(c, make([]Stat, x.roster.Slots()))
+	for _, w := range x.workers {
+		w.Adopt(c, make([]Stat, x.roster.Slots()))
+	}
 }
 
 // command carries out a command line of ipvsadm as a director does.
@@ -164,7 +205,9 @@ func (x *world) setTimeouts() {
 	all[conntrack.Established] = Time(set.TCP).tick()
 	all[conntrack.FinWait] = Time(set.TCPFin).tick()
 	all[conntrack.UDP] = Time(set.UDP).tick()
-	x.worker.Table().SetTimeouts(all)
+	for _, w := range x.workers {
+		w.Table().SetTimeouts(all)
+	}
 }
 
 func (x *world) apply() error {
@@ -186,14 +229,18 @@ func (x *world) apply() error {
 func (x *world) run(t testing.TB) {
 	t.Helper()
 	for again := 3; again > 0; again-- {
-		if x.worker.Round(x.now) {
-			again = 3
+		for _, w := range x.workers {
+			if w.Round(x.now) {
+				again = 3
+			}
 		}
 		x.check(t)
 		x.resolve()
 	}
-	for n, m := range x.nics {
-		x.sent[n] = append(x.sent[n], m.Sent()...)
+	for n, queues := range x.queues {
+		for _, m := range queues {
+			x.sent[n] = append(x.sent[n], m.Sent()...)
+		}
 	}
 }
 
@@ -201,16 +248,40 @@ func (x *world) run(t testing.TB) {
 // places.
 func (x *world) check(t testing.TB) {
 	t.Helper()
-	w := x.worker
-	if !w.Counters.Balanced(w.Held()) {
-		t.Fatalf("the frame balance is off: %d held, %+v", w.Held(), w.Counters)
+	hands := x.underWay()
+	for _, w := range x.workers {
+		if !w.Counters.Balanced(w.Held()) {
+			t.Fatalf("the frame balance is off: %d held, %+v", w.Held(), w.Counters)
+		}
+		if n := w.Counters.Dropped[Unexplained]; n != 0 {
+			t.Fatalf("%d frames were dropped without a reason", n)
+		}
+		hands = append(hands, w.free, w.heldChunks())
 	}
-	if err := x.ledger.Check(w.free, w.heldChunks()); err != nil {
+	if err := x.ledger.Check(hands...); err != nil {
 		t.Fatal(err)
 	}
-	if n := w.Counters.Dropped[Unexplained]; n != 0 {
-		t.Fatalf("%d frames were dropped without a reason", n)
+}
+
+// underWay returns the chunks between two workers.
+func (x *world) underWay() (hands [][]uint64) {
+	if x.crew == nil {
+		return nil
 	}
+	for from := range x.workers {
+		for to := range x.workers {
+			var chunks []uint64
+			hand, back := x.crew.hand[from][to], x.crew.back[from][to]
+			for at := hand.taken.Load(); at != hand.next; at++ {
+				chunks = append(chunks, hand.slots[at%uint32(len(hand.slots))].frame.Addr)
+			}
+			for at := back.taken.Load(); at != back.next; at++ {
+				chunks = append(chunks, back.slots[at%uint32(len(back.slots))])
+			}
+			hands = append(hands, chunks)
+		}
+	}
+	return hands
 }
 
 func (w *Worker) heldChunks() (chunks []uint64) {
