@@ -114,6 +114,11 @@ func (r *Roster) publish(c *change) {
 	s := c.service
 	s.mu.Lock()
 	defer s.mu.Unlock()
+	if c.scheduler == nil && len(c.added) == 0 && sameList(s.spec.Servers, c.wanted.Servers) {
+		// Nobody has edited its servers, and wrr would begin anew.
+		s.spec = c.wanted
+		return
+	}
 	r.retire(s, &c.wanted)
 	list := slices.DeleteFunc(slices.Clone(s.servers), func(x scheduler.Server) bool {
 		srv := r.slots[x.ID]
@@ -131,6 +136,12 @@ func (r *Roster) publish(c *change) {
 		s.scheduler.Update(list)
 	}
 	s.servers, s.spec = list, c.wanted
+}
+
+// sameList reports whether no edit has replaced the list: a service.Set never
+// writes into one.
+func sameList(a, b []service.Server) bool {
+	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
 func (s *Server) seenByScheduler() scheduler.Server {
