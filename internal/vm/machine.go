@@ -25,6 +25,7 @@ type Config struct {
 	Kernel string            // newest, 6.12 or 6.1
 	CPUs   int               // 1 by default
 	NICs   []string          // QEMU arguments
+	Dense  bool              // idle time is skipped: an instruction is a nanosecond, a sleep is none
 	Files  map[string]string // path in the guest → file here that is put there
 }
 
@@ -112,6 +113,9 @@ func (m *Machine) qemu(t toolbox, img image, cfg Config) *exec.Cmd {
 		"-serial", "stdio", "-serial", "chardev:line",
 		"-kernel", img.kernel, "-initrd", filepath.Join(m.dir, "initramfs"),
 		"-append", "console=ttyS0 panic=1 quiet loglevel=4 mitigations=off",
+	}
+	if cfg.Dense {
+		args = append(args, "-icount", "shift=0,sleep=off")
 	}
 	cmd := t.command(t.path("usr/bin/qemu-system-x86_64"), "qemu-system-x86_64", append(args, cfg.NICs...)...)
 	cmd.Env = append(os.Environ(), "QEMU_MODULE_DIR="+t.path("usr/lib/x86_64-linux-gnu/qemu"))

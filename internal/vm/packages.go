@@ -27,10 +27,11 @@ var (
 	toolPackages = []string{
 		"qemu-system-x86/bookworm-backports", "qemu-system-common/bookworm-backports",
 		"qemu-system-data/bookworm-backports", "seabios/bookworm-backports",
-		"bash", "busybox-static", "curl", "ethtool", "iperf3", "iproute2", "iputils-ping", "kmod", "procps", "socat",
+		"bash", "busybox-static", "curl", "ethtool", "iperf3", "iproute2", "iputils-ping", "ipvsadm", "kmod", "procps", "socat",
 	}
-	programs = []string{"bash", "busybox", "curl", "ethtool", "iperf3", "ip", "ping", "kmod", "sysctl", "socat"}
-	modules  = []string{"igb", "e1000e", "vmxnet3", "virtio_pci", "virtio_net", "veth", "8021q", "ip_vs", "ip_vs_rr", "pktgen"}
+	programs = []string{"bash", "busybox", "curl", "ethtool", "iperf3", "ip", "ipvsadm", "ping", "kmod", "sysctl", "socat"}
+	modules  = []string{"igb", "e1000e", "vmxnet3", "virtio_pci", "virtio_net", "veth", "8021q", "ip_vs", "ip_vs_rr", "pktgen",
+		"crc32c_generic", "tun", "ip_vs_wrr", "ip_vs_wlc", "ip_vs_mh"}
 )
 
 // store is the cache folder: what was unpacked and built stays there.
