@@ -1,6 +1,7 @@
 package sockopt
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"runtime"
@@ -15,6 +16,9 @@ const childSocket = 3
 // the calling thread, hands the listener to the supervisor and becomes the
 // program at path. It returns only if that failed.
 func Enter(path string, args []string) error {
+	if nativeArch == 0 {
+		return fmt.Errorf("enter supervision: %w on %s", errors.ErrUnsupported, runtime.GOARCH)
+	}
 	// The filter is the thread's, and execve keeps only the thread that calls
 	// it; the others of this process stay free until then.
 	runtime.LockOSThread()
