@@ -97,9 +97,8 @@ func (d *Director) install(set *service.Set) error {
 func (d *Director) publish() error {
 	r := &routes{d.mirror, d.links}
 	for _, s := range d.roster.Servers() {
-		if to := r.linksTo(s.Address.Address.Addr()); to != 0 {
-			// A link that answers may still come over stays, until steer.
-			s.SetLinks(s.Links() | to)
+		if s.Links() == 0 {
+			s.SetLinks(r.linksTo(s.Address.Address.Addr()))
 		}
 	}
 	d.roster.SetLinks(d.links.forWorker(d.mirror))

@@ -47,6 +47,7 @@ func (d *Director) followNetwork(what uint32) {
 	}
 	if what&routesChanged != 0 {
 		d.roster.RoutesChanged()
+		d.widenLinks()
 	}
 	errs = append(errs, d.publish(), d.steer())
 	if what&routesChanged != 0 {
@@ -90,6 +91,15 @@ func (d *Director) followNICs(lost bool) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// widenLinks adds the links that routes to a server use now. Those that answers
+// may still come over stay.
+func (d *Director) widenLinks() {
+	r := &routes{d.mirror, d.links}
+	for _, s := range d.roster.Servers() {
+		s.SetLinks(s.Links() | r.linksTo(s.Address.Address.Addr()))
+	}
 }
 
 // narrowLinks forgets the links that no route to a server uses any more. A
