@@ -78,8 +78,8 @@ func (row *memoryRow) fill(ctx context.Context, o Options) (err error) {
 	if err := errors.Join(c.restart(), c.count(SinkOptions{}), c.place(Apart, o.Urgent)); err != nil {
 		return err
 	}
-	for range 3 {
-		l := Load{Flows: row.capacity, InOrder: true, Rate: 2 * prefillRate, Most: uint64(row.capacity), IPv6: row.title == "IPv6"}
+	for range 8 {
+		l := Load{Flows: row.capacity, InOrder: true, Rate: 1.6 * prefillRate, Most: uint64(row.capacity), IPv6: row.title == "IPv6"}
 		_, stop, err := c.generate(ctx, l, o.Urgent)
 		if err != nil {
 			return err

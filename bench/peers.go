@@ -14,7 +14,7 @@ import (
 const (
 	haproxyConf = `global
 	nbthread 1
-	maxconn 15000
+	maxconn 9000
 defaults
 	mode tcp
 	timeout connect 5s

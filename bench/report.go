@@ -161,10 +161,13 @@ func (r *Result) writeCalls(w writer) {
 	w.line("wrk with one thread and 32 connections, iperf3 with one stream. AF_XDP carries frames of the MTU; the kernel hands on up to 64 KB at once unless the hosts send as onto a wire (nft-mtu).\n")
 	w.head("director", "requests/s, keepalive", "p99 µs", "requests/s, a connection each", "p99 µs", "bulk Gbit/s", "what it is")
 	for _, c := range r.calls {
+		if c.keepalive == nil {
+			continue
+		}
 		w.row(c.contender, SpreadOf(c.keepalive).text(0), SpreadOf(c.keep99).text(0), SpreadOf(c.fresh).text(0), SpreadOf(c.fresh99).text(0), SpreadOf(c.bulk).text(2), kinds[c.contender].about)
 	}
 	lvx, nft := r.call("lvx"), r.call("nft-mtu")
-	if lvx != nil && nft != nil {
+	if lvx != nil && nft != nil && lvx.bulk != nil && nft.bulk != nil {
 		w.line("\nlvx / nft-mtu: keepalive %.2f, new connections %.2f, bulk %.2f.",
 			over(lvx.keepalive, nft.keepalive), over(lvx.fresh, nft.fresh), over(lvx.bulk, nft.bulk))
 	}
