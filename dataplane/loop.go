@@ -92,6 +92,12 @@ func (w *Worker) sleep(ctx context.Context) error {
 	if w.mailbox.waits() || w.waiting.due(w.hops) || w.hasHanded() || ctx.Err() != nil {
 		return nil
 	}
+	// What a refused kick has left in a ring would wait for the next frame.
+	for i := range w.nics {
+		for _, q := range w.nics[i].queues {
+			q.Kick()
+		}
+	}
 	n, err := unix.Poll(s.polled, int(sleepSlice/time.Millisecond))
 	if err != nil && !errors.Is(err, unix.EINTR) {
 		return fmt.Errorf("poll queues: %w", err)
