@@ -1,8 +1,6 @@
 package vm
 
-import (
-	"testing"
-)
+import "testing"
 
 // fullDatagram fills a frame of the MTU.
 const fullDatagram = 1500 - 20 - 8
@@ -19,6 +17,11 @@ const (
 // two others for client and server.
 func twoNICs(t *testing.T, kernel, model, driver string, cpus int) *lab {
 	t.Helper()
+	if model == "veth" {
+		g := boot(t, Config{Kernel: kernel, CPUs: cpus})
+		g.sh("modprobe veth; ip link add d0 type veth peer name c0; ip link add d1 type veth peer name s0")
+		return g.layTwoNICs()
+	}
 	other, otherDriver := "e1000e", "e1000e"
 	if model == other {
 		other, otherDriver = "igb", "igb"
@@ -40,6 +43,7 @@ func TestEveryDriverForwardsInItsBestMode(t *testing.T) {
 		{"virtio", "newest", "virtio-net-pci", "virtio_net", "native", false},
 		{"vmxnet3", "newest", "vmxnet3", "vmxnet3", "native", false},
 		{"e1000e", "newest", "e1000e", "e1000e", "generic", false},
+		{"veth", "newest", "veth", "veth", "native", false},
 		{"igb on 6.12", "6.12", "igb", "igb", "native", false},
 		{"igb on 6.1", "6.1", "igb", "igb", "native", true},
 	} {
@@ -68,7 +72,7 @@ func (l *lab) forwards() {
 	l.t.Helper()
 	l.alternates()
 	for _, size := range []int{1, 982, 983, fullDatagram} {
-		l.echoes(size)
+		l.echoes(size, 2)
 	}
 	l.downloads()
 	l.client("ping -c 1 -W 5 %s", vip)

@@ -27,9 +27,9 @@ var (
 	toolPackages = []string{
 		"qemu-system-x86/bookworm-backports", "qemu-system-common/bookworm-backports",
 		"qemu-system-data/bookworm-backports", "seabios/bookworm-backports",
-		"bash", "busybox-static", "curl", "ethtool", "iperf3", "iproute2", "iputils-ping", "ipvsadm", "kmod", "procps", "socat",
+		"bash", "busybox-static", "curl", "ethtool", "iperf3", "iproute2", "iputils-ping", "ipvsadm", "kmod", "procps",
 	}
-	programs = []string{"bash", "busybox", "curl", "ethtool", "iperf3", "ip", "ipvsadm", "ping", "kmod", "sysctl", "socat"}
+	programs = []string{"bash", "busybox", "curl", "ethtool", "iperf3", "ip", "ipvsadm", "ping", "kmod", "sysctl"}
 	modules  = []string{"igb", "e1000e", "vmxnet3", "virtio_pci", "virtio_net", "veth", "8021q", "ip_vs", "ip_vs_rr", "pktgen",
 		"crc32c_generic", "tun", "ip_vs_wrr", "ip_vs_wlc", "ip_vs_mh"}
 )

@@ -1,8 +1,6 @@
 package vm
 
-import (
-	"testing"
-)
+import "testing"
 
 // A VLAN network: one NIC of the director carries the clients in VLAN 10 and
 // the servers in VLAN 20.

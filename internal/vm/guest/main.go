@@ -1,7 +1,7 @@
 // Command guest is the first process of a virtual machine, and its child: the
 // first one buries orphans, the child mounts what Linux needs and carries out
 // the commands that arrive on the second serial line, one JSON object a line
-// each way.
+// each way. Called otherwise it sends datagrams back, or asks for that.
 package main
 
 import (
@@ -29,11 +29,19 @@ type answer struct {
 }
 
 func main() {
-	work := bury
-	if os.Getpid() != 1 {
-		work = serve
+	work := map[string]func([]string) error{"echo": echo, "ask": ask}
+	if len(os.Args) > 1 && work[os.Args[1]] != nil {
+		if err := work[os.Args[1]](os.Args[2:]); err != nil {
+			fmt.Fprintln(os.Stderr, "guest:", err)
+			os.Exit(1)
+		}
+		return
 	}
-	if err := work(); err != nil {
+	first := bury
+	if os.Getpid() != 1 {
+		first = serve
+	}
+	if err := first(); err != nil {
 		fmt.Println("guest:", err)
 	}
 	unix.Sync()
