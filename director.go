@@ -49,6 +49,9 @@ type Config struct {
 	Rings int
 	// Log takes what an operator should know; default slog.Default().
 	Log *slog.Logger
+	// FDs are gone on with, in place of opening new ones; they are the
+	// Director's from then on. Rings and Workers must be as they were.
+	FDs *FDs
 	// Ready is called once, when Run forwards.
 	Ready func()
 }
@@ -150,7 +153,7 @@ func (d *Director) openLinks() (err error) {
 }
 
 func (d *Director) openSteering() (err error) {
-	if d.steering, err = bpf.Load(bpf.Config{NICs: len(d.links.nics), Queues: maxQueues}); err != nil {
+	if d.steering, err = bpf.Load(bpf.Config{NICs: len(d.links.nics), Queues: maxQueues, FDs: d.inherited()}); err != nil {
 		return explainKernel(err)
 	}
 	d.keys = newKeys(d.steering, d.links)

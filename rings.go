@@ -46,6 +46,9 @@ func (d *Director) openRings() error {
 	if least := slices.Min(queues); d.cfg.Workers > least {
 		return fmt.Errorf("%w: %d workers need as many queues on every NIC, one has %d; run: ethtool -L", ErrNIC, d.cfg.Workers, least)
 	}
+	if d.cfg.FDs != nil {
+		return d.takeOver(d.cfg.FDs, queues)
+	}
 	modes, err := modesFor(d.cfg.Mode)
 	if err != nil {
 		return err

@@ -62,17 +62,18 @@ func (d *Director) openWorker(i, conns int, seed uint64) (*worker, error) {
 	}
 	w := &worker{number: i, upward: newUpward(d.links, d.way, d.log)}
 	queues := make([]dataplane.Queues, len(d.links.nics))
+	filled := make([][]int, len(queues))
 	for n := range d.links.nics {
 		for q, s := range d.rings.sockets[n] {
 			if q%d.cfg.Workers == i {
 				tee := nic.NewTee(s, &d.rings.umem.Pool, n)
 				w.tees = append(w.tees, tee)
-				queues[n] = append(queues[n], tee)
+				queues[n], filled[n] = append(queues[n], tee), append(filled[n], s.Filled())
 			}
 		}
 	}
 	w.Worker, err = dataplane.NewWorker(dataplane.Setup{
-		Pool: &d.rings.umem.Pool, Chunks: d.rings.free[i], NICs: queues, Fill: d.cfg.Rings, Filled: d.cfg.Rings,
+		Pool: &d.rings.umem.Pool, Chunks: d.rings.free[i], NICs: queues, Fill: d.cfg.Rings, Filled: func(nic, queue int) int { return filled[nic][queue] },
 		Table: table, Hops: d.hops, Routes: &routes{d.mirror, d.links}, Upward: w.upward, Seed: seed,
 	})
 	return w, err

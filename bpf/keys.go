@@ -190,3 +190,36 @@ func addrOf(a netip.Addr) (w steerAddr) {
 	}
 	return w
 }
+
+// Clear forgets all services, replies and own addresses.
+func (s *Steering) Clear() error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	var errs []error
+	for _, m := range []*ebpf.Map{s.objects.Services, s.objects.Replies, s.objects.Own} {
+		errs = append(errs, clearMap(m))
+	}
+	for of := range s.objects.AnyPort.MaxEntries() {
+		errs = append(errs, put(s.objects.AnyPort, of, uint32(0)))
+	}
+	if err := errors.Join(errs...); err != nil {
+		return fmt.Errorf("clear steering: %w", err)
+	}
+	return nil
+}
+
+func clearMap(m *ebpf.Map) error {
+	key := make([]byte, m.KeySize())
+	for {
+		err := m.NextKey(nil, &key)
+		if errors.Is(err, ebpf.ErrKeyNotExist) {
+			return nil
+		}
+		if err == nil {
+			err = m.Delete(key)
+		}
+		if err != nil {
+			return err
+		}
+	}
+}
