@@ -3,7 +3,6 @@ package dataplane
 import (
 	"errors"
 	"fmt"
-	"slices"
 
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/nic"
@@ -47,8 +46,8 @@ type Setup struct {
 	Pool   *nic.Pool
 	Chunks []uint64 // free chunks of the Pool that are the worker's
 	NICs   []Queues
-	Fill   int // chunks to keep in each fill ring
-	Filled int // of these, chunks that each fill ring has already
+	Fill   int                      // chunks to keep in each fill ring
+	Filled func(nic, queue int) int // of these, chunks that a queue has already; nil = none
 	Table  *conntrack.Table
 	Hops   *Hops
 	Routes Routes
@@ -145,7 +144,12 @@ func NewWorker(s Setup) (*Worker, error) {
 		if len(q) == 0 {
 			return nil, fmt.Errorf("make worker: NIC %d has no queue: %w", i, ErrSetup)
 		}
-		w.nics[i].queues, w.nics[i].filled = q, slices.Repeat([]int{s.Filled}, len(q))
+		w.nics[i].queues, w.nics[i].filled = q, make([]int, len(q))
+		for k := range q {
+			if s.Filled != nil {
+				w.nics[i].filled[k] = s.Filled(i, k)
+			}
+		}
 	}
 	w.waiting.init(s.Limits, w.total)
 	w.frags.init(s.Limits, w.total, s.Seed)
