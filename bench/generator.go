@@ -46,8 +46,11 @@ var IMIX = []int{60, 590, 60, 60, 590, 60, 60, 590, 60, 590, 60, 1514}
 
 const (
 	liveFrames = 1 << 1 // BPF_F_TEST_XDP_LIVE_FRAMES
-	inOneCall  = 1 << 17
-	ethernet   = 14
+	// inOneCall is how many frames are made, or found not due, by one system
+	// call. The kernel takes some 10 ms to set each up and clean up after it, in
+	// which nothing is sent.
+	inOneCall = 1 << 23
+	ethernet  = 14
 )
 
 // Generator sends Traffic out of a NIC by BPF_PROG_TEST_RUN with live frames
@@ -66,6 +69,7 @@ type generatorObjects struct {
 	Opened    *ebpf.Variable `ebpf:"opened"`
 	Turn      *ebpf.Variable `ebpf:"turn"`
 	State     *ebpf.Variable `ebpf:"state"`
+	Stopped   *ebpf.Variable `ebpf:"stopped"`
 }
 
 // NewGenerator prepares traffic out of the NIC of that index. Only Run sends.
@@ -218,8 +222,9 @@ func (g *Generator) Begin(flow int) error {
 	return errors.Join(g.kernel.Turn.Set(uint32(flow)), g.kernel.State.Set(88172645463325252+uint64(flow)*0x9e3779b97f4a7c15))
 }
 
-// Run sends until the context ends or all frames are sent. The calling thread
-// must be in the NIC's network namespace; it is kept until Run returns.
+// Run sends until the context ends or all frames are sent; it returns up to
+// half a second later. The calling thread must be in the NIC's network
+// namespace; it is kept until Run returns. A Generator runs once.
 func (g *Generator) Run(ctx context.Context) error {
 	runtime.LockOSThread()
 	defer runtime.UnlockOSThread()
@@ -229,6 +234,7 @@ func (g *Generator) Run(ctx context.Context) error {
 	}
 	frame := make([]byte, largest)
 	md := struct{ Data, DataEnd, DataMeta, Ingress, Queue, Egress uint32 }{DataEnd: uint32(largest), Ingress: uint32(g.nic)}
+	defer context.AfterFunc(ctx, func() { g.kernel.Stopped.Set(uint32(1)) })()
 	for ctx.Err() == nil {
 		_, err := g.kernel.Program.Run(&ebpf.RunOptions{
 			Data: frame, Context: md, Repeat: inOneCall, Flags: liveFrames, BatchSize: uint32(g.traffic.Batch),

@@ -23,6 +23,7 @@ enum { TCP = 6, UDP = 17 };
 #define IPV4 20
 #define IPV6 40
 #define MAGIC 0x6c767862 // "lvxb"
+#define PATIENCE (1000000ull << 10) // 1 ms
 
 // What is sent, set before the program is loaded. Words are as they lie in a
 // frame unless said otherwise.
@@ -45,6 +46,7 @@ volatile const u64 most;          // frames in all; 0 = no limit
 volatile const u32 stamped;       // 1 = frames carry the time they were made
 
 u64 sent, sent_bytes, opened; // what was made; read by the other side
+u32 stopped;                  // 1 = the other side wants no more
 u64 due, state = 88172645463325252ull, flow;
 u32 left, turn;
 
@@ -104,18 +106,18 @@ inline_ u32 dice(void)
 	return x >> 32;
 }
 
+// is_due says whether it is time for a frame. What was missed between two runs
+// is not made up for: it would be a burst.
 inline_ bool is_due(u64 now)
 {
-	if (most && sent >= most)
+	if (stopped || (most && sent >= most))
 		return 0;
 	if (!gap)
 		return 1;
 	u64 ticks = now << 10;
-	if (!due)
-		due = ticks;
 	if (ticks < due)
 		return 0;
-	due += gap;
+	due = ticks - due > PATIENCE ? ticks + gap : due + gap;
 	return 1;
 }
 

@@ -44,6 +44,7 @@ const (
 	trafficVarSrcPorts     = "src_ports"
 	trafficVarStamped      = "stamped"
 	trafficVarState        = "state"
+	trafficVarStopped      = "stopped"
 	trafficVarTurn         = "turn"
 	trafficVarV6           = "v6"
 	trafficVarVerify       = "verify"
@@ -131,6 +132,7 @@ type trafficVariableSpecs struct {
 	SrcPorts   *ebpf.VariableSpec `ebpf:"src_ports"`
 	Stamped    *ebpf.VariableSpec `ebpf:"stamped"`
 	State      *ebpf.VariableSpec `ebpf:"state"`
+	Stopped    *ebpf.VariableSpec `ebpf:"stopped"`
 	Turn       *ebpf.VariableSpec `ebpf:"turn"`
 	V6         *ebpf.VariableSpec `ebpf:"v6"`
 	Verify     *ebpf.VariableSpec `ebpf:"verify"`
@@ -195,6 +197,7 @@ type trafficVariables struct {
 	SrcPorts   *ebpf.Variable `ebpf:"src_ports"`
 	Stamped    *ebpf.Variable `ebpf:"stamped"`
 	State      *ebpf.Variable `ebpf:"state"`
+	Stopped    *ebpf.Variable `ebpf:"stopped"`
 	Turn       *ebpf.Variable `ebpf:"turn"`
 	V6         *ebpf.Variable `ebpf:"v6"`
 	Verify     *ebpf.Variable `ebpf:"verify"`
