@@ -123,7 +123,7 @@ func (w *Worker) translateError(b *Batch, i int) {
 	rec := w.table.At(b.conn[i])
 	s := w.config.servers[rec.Server]
 	toServer := b.dir[i] == conntrack.ToServer
-	if s == nil || toServer && s.deleted.Load() {
+	if s == nil {
 		b.finish(i, Drop, ServerGone)
 		return
 	}

@@ -189,19 +189,21 @@ func (w *Worker) fromServer(b *Batch, i int, at conntrack.Index) bool {
 func (w *Worker) schedule(b *Batch) {
 	ended := w.ended
 	for i := range b.n {
-		if b.kinds[i] != kindFlow || b.service[i] == noService || b.dir[i] != conntrack.ToServer {
+		if b.kinds[i] != kindFlow || b.dir[i] != conntrack.ToServer {
 			continue
 		}
 		if b.conn[i] != conntrack.None {
 			if !w.reuses(b, i) {
 				continue
 			}
+		} else if b.service[i] == noService {
+			continue
 		} else if again := w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], conntrack.ToServer); again != conntrack.None {
 			// An earlier packet of this batch opened it.
 			b.conn[i] = again
 			continue
 		}
-		w.begin(b, i)
+		w.anew(b, i)
 	}
 	if w.ended != ended {
 		w.lookAgain(b)
@@ -222,7 +224,7 @@ func (w *Worker) lookAgain(b *Batch) {
 	}
 }
 
-// reuses ends an old connection whose client port calls again: a SYN in
+// reuses reports an old connection that ends as its client port calls again: a SYN in
 // TIME_WAIT or CLOSE is scheduled anew (conn_reuse_mode 1). The record may
 // also be gone already, ended by an earlier packet of this batch.
 func (w *Worker) reuses(b *Batch, i int) bool {
@@ -238,10 +240,24 @@ func (w *Worker) reuses(b *Batch, i int) bool {
 	if s := w.table.At(at).State; s != conntrack.TimeWait && s != conntrack.Close {
 		return false
 	}
-	w.table.Remove(at)
-	w.settleGone()
-	b.conn[i] = conntrack.None
 	return true
+}
+
+// anew opens a connection for packet i if there is a service. An old one still
+// counts while the server is chosen, as with IPVS, and ends then.
+func (w *Worker) anew(b *Batch, i int) {
+	var old conntrack.Name
+	at := b.conn[i]
+	if at != conntrack.None {
+		old, b.conn[i] = w.table.Name(at), conntrack.None
+	}
+	if b.service[i] != noService {
+		w.begin(b, i)
+	}
+	if at != conntrack.None && w.table.Named(old) == at {
+		w.table.Remove(at)
+		w.settleGone()
+	}
 }
 
 // begin picks a server for packet i and inserts its connection, or answers as
