@@ -127,7 +127,8 @@ func (d *Director) ownAddresses() map[netip.Addr]bool {
 }
 
 // wanted lists the keys that steering needs now. A deleted service is steered
-// until its last connection is gone, unless it was the last of all.
+// until its last connection is gone, unless it was the last of all; templates
+// alone need no steering.
 func (d *Director) wanted() (services, replies map[key]bool) {
 	services, replies = map[key]bool{}, map[key]bool{}
 	if d.set.Len() == 0 {
@@ -142,11 +143,14 @@ func (d *Director) wanted() (services, replies map[key]bool) {
 		everywhere(s.Key)
 	}
 	for _, s := range d.roster.Servers() {
+		if s.Deleted() && s.Idle() {
+			continue
+		}
 		k := s.Service().Key
 		everywhere(k)
 		for link := range d.links.list {
 			if s.Links()>>link&1 != 0 {
-				replies[key{link, uint8(k.Protocol), s.Address.Address}] = true
+				replies[key{link, uint8(k.Protocol), s.AnswersFrom()}] = true
 			}
 		}
 	}

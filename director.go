@@ -31,7 +31,8 @@ type Config struct {
 	Public []string
 	// AddVIPs adds the VIPs that no NIC has, and removes them at Close.
 	AddVIPs bool
-	// Conns is the capacity of the connection table, 1,048,576 by default.
+	// Conns is the capacity of the connection table, 1,048,576 by default, and
+	// how many clients persistent services remember at most.
 	Conns int
 	// Mode forces "zerocopy", "native" or "generic"; "" or "auto" takes the
 	// best that all NICs have.
@@ -101,6 +102,7 @@ type Director struct {
 	roster  *dataplane.Roster
 	meters  *meters
 	silence silence
+	idle    int // deleted servers that only templates keep
 	running bool
 	closed  bool
 }
@@ -148,8 +150,11 @@ func (d *Director) openLinks() (err error) {
 	if d.links, err = findLinks(d.mirror, d.cfg.NICs); err != nil {
 		return err
 	}
-	d.roster, err = dataplane.NewRoster(d.links.forWorker(d.mirror))
-	return err
+	if d.roster, err = dataplane.NewRoster(d.links.forWorker(d.mirror)); err != nil {
+		return err
+	}
+	d.roster.LimitTemplates(d.cfg.Conns)
+	return nil
 }
 
 func (d *Director) openSteering() (err error) {

@@ -35,12 +35,19 @@ func (d *Director) everySecond(n int) {
 }
 
 // collect forgets deleted servers whose last connection is gone, and what
-// steering knows of them.
+// steering knows of them. Those that templates keep are only not steered.
 func (d *Director) collect() {
 	gone := d.roster.Collect()
-	if len(gone) == 0 {
+	idle := 0
+	for _, s := range d.roster.Servers() {
+		if s.Deleted() && s.Idle() {
+			idle++
+		}
+	}
+	if len(gone) == 0 && idle == d.idle {
 		return
 	}
+	d.idle = idle
 	d.each(func(w *worker) {
 		for _, s := range gone {
 			d.meters.retire(s.Service().Key, &w.Stats()[s.Slot])

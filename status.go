@@ -29,6 +29,7 @@ func (d *Director) Status(context.Context) ([]service.Status, error) {
 			row := service.ServerStatus{Server: spec}
 			if srv := d.roster.Find(v.Key, spec.Address); srv != nil {
 				row.Active, row.Inactive = srv.Counts()
+				row.Persistent = srv.Templates()
 				row.Stats = estimatorOf(d.meters.servers, srv.Slot).StatsAt(statOf(stats, srv))
 			}
 			s.Servers = append(s.Servers, row)
@@ -62,8 +63,49 @@ func (d *Director) Conns(ctx context.Context, yield func([]service.Conn) error) 
 			return err
 		}
 	}
+	return d.templates(ctx, yield)
+}
+
+// templates hands on the clients that persistent services remember.
+func (d *Director) templates(ctx context.Context, yield func([]service.Conn) error) error {
+	part := make([]service.Conn, 0, connsAtOnce)
+	now := dataplane.Monotonic()
+	for at := 0; at >= 0; {
+		if err := ctx.Err(); err != nil {
+			return err
+		}
+		part = part[:0]
+		d.mu.Lock()
+		at = d.roster.Templates().Walk(tickOf(now()), at, connsAtOnce, func(x dataplane.Template) {
+			part = append(part, connOfTemplate(&x))
+		})
+		d.mu.Unlock()
+		if len(part) == 0 {
+			continue
+		}
+		if err := yield(part); err != nil {
+			return err
+		}
+	}
 	return nil
 }
+
+func connOfTemplate(x *dataplane.Template) service.Conn {
+	state := "NONE"
+	if x.Assured {
+		state = "ASSURED"
+	}
+	return service.Conn{
+		Protocol: service.Protocol(x.Proto), State: state, Client: netip.AddrPortFrom(x.Client.Netip(), 0),
+		Virtual: netip.AddrPortFrom(x.Server.Service().Key.Address.Addr(), x.VPort),
+		Real:    netip.AddrPortFrom(x.Server.Address.Address.Addr(), x.RPort),
+		Expires: durationOf(x.Expires),
+	}
+}
+
+func tickOf(t dataplane.Time) conntrack.Tick { return conntrack.Tick(t / (dataplane.Second / 10)) }
+
+func durationOf(t conntrack.Tick) time.Duration { return time.Duration(t) * 100 * time.Millisecond }
 
 func (w *worker) conns(ctx context.Context, servers map[uint32]*dataplane.Server, yield func([]service.Conn) error) error {
 	part := make([]service.Conn, 0, connsAtOnce)
@@ -74,9 +116,9 @@ func (w *worker) conns(ctx context.Context, servers map[uint32]*dataplane.Server
 		}
 		part = part[:0]
 		w.Do(func() {
-			tick := conntrack.Tick(now() / (dataplane.Second / 10))
+			tick := tickOf(now())
 			at = w.Table().Walk(at, connsAtOnce, func(_ conntrack.Index, r *conntrack.Record) {
-				if s := servers[r.Server]; s != nil {
+				if s := servers[r.Server]; s != nil && r.State != conntrack.OnePacket {
 					part = append(part, connOf(r, s, tick))
 				}
 			})
@@ -96,7 +138,7 @@ func connOf(r *conntrack.Record, s *dataplane.Server, now conntrack.Tick) servic
 		Protocol: service.Protocol(r.Proto()), State: r.State.String(), Client: r.Client().Netip(),
 		Virtual: netip.AddrPortFrom(s.Service().Key.Address.Addr(), r.VPort),
 		Real:    netip.AddrPortFrom(s.Address.Address.Addr(), r.RPort),
-		Expires: time.Duration(r.Expires(now)) * 100 * time.Millisecond,
+		Expires: durationOf(r.Expires(now)),
 	}
 }
 

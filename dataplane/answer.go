@@ -143,7 +143,7 @@ func (w *Worker) translateError(b *Batch, i int) {
 	if toServer {
 		w.stats[rec.Server].InPkts++
 		w.stats[rec.Server].InBytes += uint64(p.IPLen())
-		p.TranslateQuote(s.real, packet.Destination)
+		p.TranslateQuote(packet.Endpoint{Addr: s.real.Addr, Port: rec.RPort}, packet.Destination)
 	} else {
 		w.stats[rec.Server].OutPkts++
 		w.stats[rec.Server].OutBytes += uint64(p.IPLen())

@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"math/bits"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 
@@ -22,9 +23,12 @@ type Config struct {
 	partial  uint64        // links whose peers may leave checksums partial
 	index    serviceIndex
 	servers  []*Server // by slot, nil = unused
+	anyPort  bool      // a service takes all ports that no other has
 	pairs    []conntrack.Pair
 	own      addrSet // addresses of the director and VIPs
 	routeGen uint16
+
+	templates *Templates // nil: no service was ever persistent
 }
 
 // Service is a virtual service at run time. Its scheduler and list of servers
@@ -40,24 +44,6 @@ type Service struct {
 	spec      service.Configured
 }
 
-// pick chooses a server for a client and counts the connection, so that a
-// server is never forgotten between the two.
-func (s *Service) pick(k *scheduler.Key, active bool) (slot uint32, ok bool) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	i := s.scheduler.Pick(s.servers, *k)
-	if i < 0 {
-		return 0, false
-	}
-	c := s.servers[i].Counts
-	if active {
-		c.Active.Add(1)
-	} else {
-		c.Inactive.Add(1)
-	}
-	return s.servers[i].ID, true
-}
-
 // Server is a real server of one service at run time.
 type Server struct {
 	Slot     uint32
@@ -67,6 +53,8 @@ type Server struct {
 	toClient packet.Rewrite
 	real     packet.Endpoint
 	counts   scheduler.Counts
+	awaited  atomic.Int32  // answers to datagrams that opened no connection
+	kept     atomic.Int32  // templates
 	links    atomic.Uint64 // links over which its replies may come, one bit each
 	deleted  atomic.Bool
 }
@@ -74,6 +62,27 @@ type Server struct {
 // Counts returns the server's active and inactive connections.
 func (s *Server) Counts() (active, inactive uint32) {
 	return uint32(max(s.counts.Active.Load(), 0)), uint32(max(s.counts.Inactive.Load(), 0))
+}
+
+// Templates returns how many clients the server keeps by templates.
+func (s *Server) Templates() uint32 { return uint32(max(s.kept.Load(), 0)) }
+
+// Idle reports whether nothing is under way with the server. A deleted one may
+// still have templates then.
+func (s *Server) Idle() bool {
+	active, inactive := s.Counts()
+	return active+inactive == 0 && s.awaited.Load() <= 0
+}
+
+// AnswersFrom returns where the server's packets come from; port 0 is any.
+func (s *Server) AnswersFrom() netip.AddrPort {
+	switch {
+	case s.service.virtual.Port == 0:
+		return netip.AddrPortFrom(s.Address.Address.Addr(), 0)
+	case s.real.Port == 0:
+		return netip.AddrPortFrom(s.Address.Address.Addr(), s.service.virtual.Port)
+	}
+	return s.Address.Address
 }
 
 // SetLinks tells over which links the server's replies may come.
@@ -120,6 +129,16 @@ func newServiceIndex(services []*Service) serviceIndex {
 func (x *serviceIndex) home(proto uint8, e *packet.Endpoint) int {
 	h := (e.Addr.Lo ^ e.Addr.Hi*0x9e3779b97f4a7c15 ^ uint64(e.Port)<<40 ^ uint64(proto)<<56) * 0xbf58476d1ce4e5b9
 	return int(h >> (x.shift & 63))
+}
+
+// serviceOf returns the position in Services of the one that takes what goes
+// to e, noService if there is none.
+func (c *Config) serviceOf(proto uint8, e *packet.Endpoint) int32 {
+	id := c.index.find(proto, e)
+	if id == noService && c.anyPort {
+		id = c.index.find(proto, &packet.Endpoint{Addr: e.Addr})
+	}
+	return id
 }
 
 // find returns the position of the service in Config.Services, noService if

@@ -53,12 +53,16 @@ type origin struct {
 	link LinkID
 	dir  conntrack.Direction
 	slot uint32
-	port uint16 // that the client called
+	port uint16 // that was replaced
 }
 
 func (w *Worker) origin(b *Batch, i int) origin {
 	rec := w.table.At(b.conn[i])
-	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, rec.VPort}
+	port := rec.VPort
+	if b.dir[i] == conntrack.ToClient {
+		port = rec.RPort
+	}
+	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, port}
 }
 
 // forward gives f, the frame of p, its Ethernet header for hop id, and queues

@@ -146,7 +146,7 @@ func (w *Worker) track(b *Batch) {
 // that is a service says: the source. Else it is taken for an answer.
 func (w *Worker) aim(b *Batch, i int, proto uint8, src, dst packet.Endpoint) {
 	b.proto[i] = proto
-	b.service[i] = w.config.index.find(proto, &dst)
+	b.service[i] = w.config.serviceOf(proto, &dst)
 	if b.service[i] != noService || b.how[i] == toServer {
 		b.dir[i], b.client[i], b.other[i] = conntrack.ToServer, src, dst
 	} else {
@@ -214,7 +214,7 @@ func (w *Worker) schedule(b *Batch) {
 // since track, and their records may be somebody else's now.
 func (w *Worker) lookAgain(b *Batch) {
 	for i := range b.n {
-		if b.kinds[i] == kindDone || b.conn[i] == conntrack.None {
+		if b.kinds[i] == kindDone || b.conn[i] == conntrack.None || w.awaits(b, i, b.conn[i]) {
 			continue
 		}
 		b.conn[i] = w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], b.dir[i])
@@ -225,8 +225,9 @@ func (w *Worker) lookAgain(b *Batch) {
 }
 
 // reuses reports an old connection that ends as its client port calls again: a SYN in
-// TIME_WAIT or CLOSE is scheduled anew (conn_reuse_mode 1). The record may
-// also be gone already, ended by an earlier packet of this batch.
+// TIME_WAIT or CLOSE is scheduled anew (conn_reuse_mode 1), unless a template
+// would choose the same server. The record may also be gone already, ended by
+// an earlier packet of this batch.
 func (w *Worker) reuses(b *Batch, i int) bool {
 	p := &b.packets[i]
 	if p.Proto != packet.TCP || p.TCPFlags&packet.SYN == 0 {
@@ -237,7 +238,8 @@ func (w *Worker) reuses(b *Batch, i int) bool {
 	if at == conntrack.None {
 		return true
 	}
-	if s := w.table.At(at).State; s != conntrack.TimeWait && s != conntrack.Close {
+	rec := w.table.At(at)
+	if rec.State != conntrack.TimeWait && rec.State != conntrack.Close || rec.Flags&controlled != 0 {
 		return false
 	}
 	return true
@@ -276,29 +278,17 @@ func (w *Worker) begin(b *Batch, i int) {
 		}
 		state = conntrack.SynRecv
 	}
-	key := schedulerKey(p)
-	slot, ok := w.config.Services[b.service[i]].pick(&key, state.Active())
-	if !ok {
+	who := call{schedulerKey(p), b.client[i].Addr, p.DstPort, state, w.tick}
+	who.key.Now = uint32(w.tick)
+	got, why := w.config.Services[b.service[i]].choose(w.config, &who)
+	switch why {
+	case Unexplained:
+		w.connect(b, i, &got)
+	case NoServer:
 		w.answerError(b, i, errNoServer, 0, NoServer)
-		return
+	default:
+		b.finish(i, Drop, why)
 	}
-	s := w.config.servers[slot]
-	at, room := w.table.Insert(w.tick, b.hash[i], p.Proto, b.client[i], slot, p.DstPort, s.real.Port, state)
-	w.settleGone()
-	if room != conntrack.OK {
-		if state.Active() {
-			s.counts.Active.Add(-1)
-		} else {
-			s.counts.Inactive.Add(-1)
-		}
-		b.finish(i, Drop, reasonOf(room))
-		return
-	}
-	rec := w.table.At(at)
-	rec.ServerHop, rec.ClientHop, rec.RouteGen = uint16(noHop), uint16(noHop), w.config.routeGen
-	b.conn[i] = at
-	w.stats[slot].Conns++
-	w.Counters.NewConns++
 }
 
 func reasonOf(room conntrack.Room) Reason {

@@ -54,10 +54,10 @@ func (w *Worker) translate(b *Batch, i int) {
 	}
 	partial := w.config.isPartial(b.link[i])
 	if toServer {
-		p.Translate(&s.toServer, packet.Destination, partial)
+		p.Translate(w.rewriteOf(rec, s, true), packet.Destination, partial)
 	} else {
 		w.note(b, i, rec, s)
-		p.Translate(&s.toClient, packet.Source, partial)
+		p.Translate(w.rewriteOf(rec, s, false), packet.Source, partial)
 	}
 	w.Counters.Forwarded++
 	w.dispatch(b, i, id)
@@ -77,18 +77,39 @@ func (w *Worker) note(b *Batch, i int, rec *conntrack.Record, s *Server) {
 	}
 	if p.Proto != packet.TCP {
 		w.table.Touch(b.conn[i], w.tick)
+		if b.dir[i] == conntrack.ToClient {
+			w.assure(b.conn[i], rec)
+		}
 		return
 	}
 	before, after := w.table.Packet(b.conn[i], w.tick, b.dir[i], conntrack.EventOf(p.TCPFlags))
-	if was, is := before.Active(), after.Active(); was != is {
-		if is {
-			s.counts.Inactive.Add(-1)
-			s.counts.Active.Add(1)
-		} else {
-			s.counts.Active.Add(-1)
-			s.counts.Inactive.Add(1)
-		}
+	if before == after {
+		return
 	}
+	if is := after.Active(); before.Active() != is {
+		s.counts.Change(is)
+	}
+	if after == conntrack.Established {
+		w.assure(b.conn[i], rec)
+	}
+}
+
+// rewriteOf returns what packets of a connection get in the place of one
+// endpoint. Where the service or the server has port 0, each pair of ports has
+// its own.
+func (w *Worker) rewriteOf(rec *conntrack.Record, s *Server, toServer bool) *packet.Rewrite {
+	same := rec.VPort == s.toClient.Port && rec.RPort == s.toServer.Port
+	switch {
+	case same && toServer:
+		return &s.toServer
+	case same:
+		return &s.toClient
+	case toServer:
+		w.ported = s.toServer.WithPorts(rec.VPort, rec.RPort)
+	default:
+		w.ported = s.toClient.WithPorts(rec.RPort, rec.VPort)
+	}
+	return &w.ported
 }
 
 // hopOf returns the hop of packet i's connection in its direction, and looks

@@ -25,6 +25,9 @@ type Roster struct {
 	free     []uint32
 	routeGen uint16
 	changes  []change
+
+	templates     *Templates // nil until a service is persistent
+	templateLimit int
 }
 
 type serverKey struct {
@@ -37,8 +40,17 @@ func NewRoster(links []Link) (*Roster, error) {
 	if len(links) > MaxLinks {
 		return nil, fmt.Errorf("count links: %d, at most %d", len(links), MaxLinks)
 	}
-	return &Roster{links: links, services: map[service.Key]*Service{}, servers: map[serverKey]*Server{}}, nil
+	return &Roster{
+		links: links, services: map[service.Key]*Service{}, servers: map[serverKey]*Server{}, templateLimit: 1 << 16,
+	}, nil
 }
+
+// LimitTemplates bounds how many clients persistent services remember, 65,536
+// by default. It comes before the first Apply.
+func (r *Roster) LimitTemplates(n int) { r.templateLimit = n }
+
+// Templates returns those of all services, nil if none was ever persistent.
+func (r *Roster) Templates() *Templates { return r.templates }
 
 // Apply prepares what is wanted: services, schedulers, slots. Nothing has
 // changed when it returns an error. The next Config names them all; once every
@@ -59,6 +71,9 @@ func (r *Roster) Apply(wanted []service.Configured) error {
 	r.order, r.changes = r.order[:0], r.changes[:0]
 	for _, v := range wanted {
 		seen[v.Key] = true
+		if v.Persistent != 0 && r.templates == nil {
+			r.templates = newTemplates(r.templateLimit)
+		}
 		r.order = append(r.order, v.Key)
 		r.changes = append(r.changes, r.prepare(v, fresh[v.Key]))
 	}
@@ -93,6 +108,7 @@ func (r *Roster) prepare(v service.Configured, sched scheduler.Scheduler) change
 	for _, spec := range slices.Backward(v.Servers) {
 		srv, joins := r.server(s, spec)
 		srv.Address = spec
+		srv.counts.SetThresholds(spec.Upper, spec.Lower)
 		if joins {
 			c.added = append(c.added, srv)
 		}
@@ -186,12 +202,12 @@ func (r *Roster) server(s *Service, spec service.Server) (srv *Server, joins boo
 	return srv, true
 }
 
-// Collect forgets deleted servers whose last connection is gone and returns
-// them. Their slots are used again only by Configs made later.
+// Collect forgets deleted servers whose last connection and template are gone
+// and returns them. Their slots are used again only by Configs made later.
 func (r *Roster) Collect() []*Server {
 	var gone []*Server
 	for key, srv := range r.servers {
-		if active, inactive := srv.Counts(); srv.deleted.Load() && active+inactive == 0 {
+		if srv.deleted.Load() && srv.Idle() && srv.Templates() == 0 {
 			delete(r.servers, key)
 			r.slots[srv.Slot] = nil
 			r.free = append(r.free, srv.Slot)
@@ -240,11 +256,13 @@ func (r *Roster) Config() *Config {
 	c := &Config{
 		Links: slices.Clone(r.links), servers: slices.Clone(r.slots),
 		pairs: make([]conntrack.Pair, len(r.slots)), routeGen: r.routeGen,
+		templates: r.templates,
 	}
 	own := slices.Clone(r.own)
 	for _, key := range r.order {
 		s := r.services[key]
 		c.Services = append(c.Services, s)
+		c.anyPort = c.anyPort || s.virtual.Port == 0
 		own = append(own, s.virtual.Addr)
 	}
 	for i, srv := range r.slots {
@@ -254,5 +272,8 @@ func (r *Roster) Config() *Config {
 	}
 	c.index, c.own = newServiceIndex(c.Services), newAddrSet(own)
 	c.joinLinks()
+	if r.templates != nil {
+		r.templates.know(c.servers)
+	}
 	return c
 }

@@ -130,6 +130,7 @@ func (s *script) step(words []string) {
 		"size": s.size, "$": s.edit, "advance": s.advance, "counters": s.counters, "conns": s.conns, "conn": s.conn,
 		"server": s.server, "silent": s.silence, "arp": s.arp, "fail": s.fail, "route": s.reroute, "mtu": s.mtu,
 		"partial": s.partial, "down": s.down, "up": s.upAgain, "upward": s.upwards,
+		"template": s.template, "templates": s.templates,
 	}
 	if f, ok := steps[verb]; ok {
 		s.idle()

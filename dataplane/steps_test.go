@@ -7,6 +7,8 @@ import (
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lvx-lb/lvx/packet"
 )
 
 // The steps of a script besides frames.
@@ -29,7 +31,7 @@ func (s *script) size(args []string) {
 	for i, name := range names {
 		at, ok := map[string]*int{
 			"conns": &s.sizes.conns, "frames": &s.sizes.frames, "ring": &s.sizes.ring,
-			"wait-per-hop": &s.sizes.limits.WaitPerHop, "waiting": &s.sizes.limits.Waiting, "fragments": &s.sizes.limits.Fragments,
+			"templates": &s.sizes.templates, "wait-per-hop": &s.sizes.limits.WaitPerHop, "waiting": &s.sizes.limits.Waiting, "fragments": &s.sizes.limits.Fragments,
 		}[name]
 		if !ok {
 			s.failf("no size is called %q", name)
@@ -116,7 +118,8 @@ func (s *script) server(args []string) {
 	}
 	have := map[string]uint64{
 		"active": uint64(active), "inactive": uint64(inactive), "conns": st.Conns,
-		"in-pkts": st.InPkts, "in-bytes": st.InBytes, "out-pkts": st.OutPkts, "out-bytes": st.OutBytes,
+		"templates": uint64(srv.Templates()),
+		"in-pkts":   st.InPkts, "in-bytes": st.InBytes, "out-pkts": st.OutPkts, "out-bytes": st.OutBytes,
 	}
 	names, values := pairsOf(args[2:])
 	for i, name := range names {
@@ -128,6 +131,37 @@ func (s *script) server(args []string) {
 			s.failf("%s is %d", name, got)
 		}
 	}
+}
+
+// template PROTO CLIENT VIRTUAL REAL STATE [SECONDS]: one client that a
+// persistent service remembers, as a row of the connection list.
+func (s *script) template(args []string) {
+	for _, row := range s.rows() {
+		if slices.Equal(row[:len(args)], args) {
+			return
+		}
+	}
+	s.failf("there are %v", s.rows())
+}
+
+// templates N: how many there are.
+func (s *script) templates(args []string) {
+	if n := strconv.Itoa(len(s.rows())); n != args[0] {
+		s.failf("there are %v", s.rows())
+	}
+}
+
+func (s *script) rows() (rows [][]string) {
+	end := func(a packet.Addr, port uint16) string { return packet.Endpoint{Addr: a, Port: port}.Netip().String() }
+	for at := 0; at >= 0; {
+		at = s.roster.Templates().Walk(s.now.tick(), at, 3, func(x Template) {
+			proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp"}[x.Proto]
+			state := map[bool]string{true: "ASSURED", false: "NONE"}[x.Assured]
+			virtual, real := x.Server.service.virtual.Addr, x.Server.real.Addr
+			rows = append(rows, []string{proto, end(x.Client, 0), end(virtual, x.VPort), end(real, x.RPort), state, strconv.Itoa(int(x.Expires / 10))})
+		})
+	}
+	return rows
 }
 
 // silent ADDR: a neighbour that does not answer.

@@ -36,6 +36,7 @@ const (
 	ServerGone                    // the connection's server was deleted
 	TableFull                     // no room for another connection
 	EndpointFull                  // the client endpoint holds 64 connections
+	TemplatesFull                 // no room to remember another client of a persistent service
 	NoRoute                       // no route to the next address
 	NoHop                         // next hop does not answer, or too many are unknown
 	TTLExpired                    // TTL or hop limit used up
@@ -54,7 +55,7 @@ const (
 var reasonNames = [NumReasons]string{
 	"unexplained", "truncated", "not-ip", "bad-version", "bad-length", "bad-checksum", "bad-option", "martian",
 	"source-route", "bad-fragment", "bad-extension", "no-link", "no-conn", "no-server", "server-gone",
-	"table-full", "endpoint-full", "no-route", "no-hop", "ttl-expired", "too-big", "hold-full",
+	"table-full", "endpoint-full", "templates-full", "no-route", "no-hop", "ttl-expired", "too-big", "hold-full",
 	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "hand-full", "error-limited",
 }
 
@@ -79,6 +80,7 @@ type Counters struct {
 	PassedUp    uint64
 	Taken       uint64 // from other workers
 	Handed      uint64 // to other workers
+	Misplaced   uint64 // of Handed: packets that NICs should have placed by their client
 	Dropped     [NumReasons]uint64
 
 	Forwarded   uint64 // translated packets, whether sent, held or cut into pieces
@@ -117,6 +119,7 @@ func (c *Counters) Each(held int, f func(name string, n uint64)) {
 	f("held", uint64(held))
 	f("taken", c.Taken)
 	f("handed", c.Handed)
+	f("misplaced", c.Misplaced)
 	f("forwarded", c.Forwarded)
 	f("resets", c.Resets)
 	f("icmp-errors", c.Errors)

@@ -112,7 +112,7 @@ func (w *Worker) tellUnreachable(x *waitingFrame, p *packet.Packet) bool {
 		p.Restore(packet.Endpoint{Addr: src, Port: x.from.port}, packet.Destination)
 	} else {
 		src = w.config.Links[x.from.link].source(p.V6)
-		p.Restore(s.real, packet.Source)
+		p.Restore(packet.Endpoint{Addr: s.real.Addr, Port: x.from.port}, packet.Source)
 	}
 	if src == (packet.Addr{}) || !w.limiter.allow(w.now, p.Src) {
 		return false

@@ -118,8 +118,10 @@ type Worker struct {
 	scratch [2048]byte
 	piece   packet.Packet // of a packet that is recut
 	built   packet.Packet // that reply sends
-	warm    uint64        // keeps the stage that touches table lines alive
-	ended   uint64        // connections that were taken off the counts
+	ported  packet.Rewrite
+	control []uint32 // by conntrack.Index, the template of what is controlled
+	warm    uint64   // keeps the stage that touches table lines alive
+	ended   uint64   // connections that were taken off the counts
 
 	crew *Crew // nil: w works alone
 	self int
@@ -163,6 +165,9 @@ func NewWorker(s Setup) (*Worker, error) {
 func (w *Worker) Adopt(c *Config, stats []Stat) {
 	copy(stats, w.stats)
 	w.config, w.stats, w.table.Pairs = c, stats, c.pairs
+	if c.templates != nil && w.control == nil {
+		w.control = make([]uint32, w.table.Slots())
+	}
 }
 
 // Table returns the connections of w, for work that its owner does between
@@ -370,6 +375,9 @@ func (w *Worker) expire() {
 	w.Counters.Expired += uint64(len(w.table.Gone()))
 	w.settleGone()
 	w.frags.expire(w)
+	if t := w.config.templates; t != nil {
+		t.sweep(w.tick)
+	}
 }
 
 // settleGone takes ended connections off their servers' counts.
@@ -381,11 +389,10 @@ func (w *Worker) settleGone() {
 	w.ended += uint64(len(gone))
 	for _, g := range gone {
 		if s := w.config.servers[g.Server]; s != nil {
-			if g.State.Active() {
-				s.counts.Active.Add(-1)
-			} else {
-				s.counts.Inactive.Add(-1)
-			}
+			s.end(g.State)
+		}
+		if g.Flags&controlled != 0 {
+			w.config.templates.release(w.control[g.Index], w.tick)
 		}
 	}
 	w.table.ClearGone()

@@ -96,6 +96,7 @@ type world struct {
 // sizes are what a script's first lines may choose.
 type sizes struct {
 	conns, frames, ring int
+	templates           int // 0 = the default
 	limits              Limits
 	workers             int // 0 = 1
 }
@@ -103,6 +104,7 @@ type sizes struct {
 func newWorld(t testing.TB, top topology, z sizes) *world {
 	t.Helper()
 	x := &world{topology: top, now: 1000 * Second, silent: map[packet.Addr]bool{}, sent: make([][][]byte, top.nics)}
+	x.set = *service.NewSet(Features)
 	x.links = slices.Clone(top.links)
 	x.pool = nic.NewPool(z.frames, 4096)
 	x.ledger = nic.NewLedger(x.pool)
@@ -130,6 +132,9 @@ func newWorld(t testing.TB, top topology, z sizes) *world {
 	}
 	if x.roster, err = NewRoster(x.links); err != nil {
 		t.Fatal(err)
+	}
+	if z.templates > 0 {
+		x.roster.LimitTemplates(z.templates)
 	}
 	var own []packet.Addr
 	for _, a := range top.own {

@@ -17,6 +17,11 @@ func NewRewrite(old, new Endpoint) Rewrite {
 	return Rewrite{new.Addr, new.Port, ip, fold(uint32(ip) + difference(old.Port, new.Port))}
 }
 
+// WithPorts returns r for another pair of ports.
+func (r *Rewrite) WithPorts(old, new uint16) Rewrite {
+	return Rewrite{r.Addr, new, r.IPDiff, fold(uint32(r.IPDiff) + difference(old, new))}
+}
+
 // Side names one of the two endpoints of a packet.
 type Side uint8
 

@@ -1,0 +1,182 @@
+package dataplane
+
+import (
+	"time"
+
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/scheduler"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// Features are what workers carry out besides plain services.
+const Features = service.Persistence | service.Thresholds | service.OnePacket | service.AnyPort
+
+// call is a packet that needs a connection.
+type call struct {
+	key    scheduler.Key
+	client packet.Addr
+	port   uint16 // that it calls
+	state  conntrack.State
+	now    conntrack.Tick
+}
+
+// choice is what a new connection is made of.
+type choice struct {
+	server   *Server
+	port     uint16 // of the server
+	state    conntrack.State
+	template uint32 // that keeps the client with the server, 0 = none
+}
+
+// choose finds a server for a client and counts the connection, so that a
+// server is never forgotten between the two.
+func (s *Service) choose(c *Config, who *call) (choice, Reason) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	got, why := s.serverFor(c, who)
+	if why != Unexplained {
+		return got, why
+	}
+	got.port, got.state = who.port, who.state
+	if real := got.server.real.Port; real != 0 && who.port == s.virtual.Port {
+		got.port = real
+	}
+	if s.spec.OnePacket {
+		got.state = conntrack.OnePacket
+	}
+	got.server.begin(got.state)
+	return got, Unexplained
+}
+
+// serverFor asks the client's template, or the scheduler. A template knows
+// neither weight 0 nor overload.
+func (s *Service) serverFor(c *Config, who *call) (choice, Reason) {
+	t := c.templates
+	if s.spec.Persistent == 0 || t == nil {
+		srv := s.schedule(c, who)
+		return choice{server: srv}, reasonWithout(srv)
+	}
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	key := templateKey{network(who.client, s.spec.Netmask), s.virtual.Addr, s.virtual.Port, s.proto}
+	n := t.find(&key, who.now)
+	if n == 0 {
+		srv := s.schedule(c, who)
+		if srv == nil {
+			return choice{}, NoServer
+		}
+		timeout := conntrack.Tick(s.spec.Persistent / (100 * time.Millisecond))
+		if n = t.insert(&key, srv, timeout, who.now); n == 0 {
+			return choice{}, TemplatesFull
+		}
+	}
+	t.control(n, who.now)
+	return choice{server: t.servers[t.at(n).slot], template: n}, Unexplained
+}
+
+// schedule returns nil if no server is usable.
+func (s *Service) schedule(c *Config, who *call) *Server {
+	if i := s.scheduler.Pick(s.servers, who.key); i >= 0 {
+		return c.servers[s.servers[i].ID]
+	}
+	return nil
+}
+
+func reasonWithout(s *Server) Reason {
+	if s == nil {
+		return NoServer
+	}
+	return Unexplained
+}
+
+// network returns the first address of the network that a belongs to; 0 bits
+// stand for the whole address.
+func network(a packet.Addr, bits int) packet.Addr {
+	if bits == 0 {
+		return a
+	}
+	if a.Is4() {
+		bits += 96
+	}
+	a.Hi &^= ^uint64(0) >> min(bits, 64)
+	a.Lo &^= ^uint64(0) >> max(bits-64, 0)
+	return a
+}
+
+// begin counts a connection of the server.
+func (s *Server) begin(state conntrack.State) {
+	if state == conntrack.OnePacket {
+		s.awaited.Add(1)
+		return
+	}
+	s.counts.Begin(state.Active())
+}
+
+// end takes a connection off the counts.
+func (s *Server) end(state conntrack.State) {
+	if state == conntrack.OnePacket {
+		s.awaited.Add(-1)
+		return
+	}
+	s.counts.End(state.Active())
+}
+
+// connect inserts the connection of packet i. A datagram that opens none only
+// needs to have its answer awaited.
+func (w *Worker) connect(b *Batch, i int, got *choice) {
+	p, s := &b.packets[i], got.server
+	w.stats[s.Slot].Conns++
+	w.Counters.NewConns++
+	if got.state == conntrack.OnePacket {
+		w.release(got)
+		if b.conn[i] = w.awaited(b, i, got); b.conn[i] != conntrack.None {
+			s.end(got.state)
+			return
+		}
+	}
+	at, room := w.table.Insert(w.tick, b.hash[i], p.Proto, b.client[i], s.Slot, p.DstPort, got.port, got.state)
+	w.settleGone()
+	if room != conntrack.OK {
+		s.end(got.state)
+		w.release(got)
+		w.stats[s.Slot].Conns--
+		w.Counters.NewConns--
+		b.finish(i, Drop, reasonOf(room))
+		return
+	}
+	rec := w.table.At(at)
+	rec.ServerHop, rec.ClientHop, rec.RouteGen = uint16(noHop), uint16(noHop), w.config.routeGen
+	if got.template != 0 {
+		rec.Flags |= controlled
+		w.control[at] = got.template
+	}
+	b.conn[i] = at
+}
+
+// release lets go of the template of a choice.
+func (w *Worker) release(got *choice) {
+	if got.template != 0 {
+		w.config.templates.release(got.template, w.tick)
+		got.template = 0
+	}
+}
+
+// awaited returns where the answer of the chosen server to packet i's client
+// is awaited already.
+func (w *Worker) awaited(b *Batch, i int, got *choice) conntrack.Index {
+	real := packet.Endpoint{Addr: got.server.real.Addr, Port: got.port}
+	at := w.table.Find(b.hash[i], b.proto[i], b.client[i], real, conntrack.ToClient)
+	if at != conntrack.None && !w.awaits(b, i, at) {
+		return conntrack.None
+	}
+	return at
+}
+
+// awaits reports whether the record at awaits the answer to a datagram like
+// packet i, from whichever server.
+func (w *Worker) awaits(b *Batch, i int, at conntrack.Index) bool {
+	rec := w.table.At(at)
+	return rec.State == conntrack.OnePacket && rec.Client() == b.client[i] && rec.VPort == b.other[i].Port &&
+		w.config.pairs[rec.Server].Virtual == b.other[i].Addr
+}
