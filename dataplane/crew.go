@@ -7,6 +7,7 @@ import (
 
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/rss"
 )
 
 // handSlots bounds how many frames may be on their way from one worker to
@@ -23,10 +24,13 @@ var ErrCrew = errors.New("workers do not fit together")
 type Crew struct {
 	workers []*Worker
 	seed    uint64
-	chunk   uint64 // bytes
+	placed  *rss.Placement // nil: NICs place packets anyhow
+	chunk   uint64         // bytes
 	home    []uint8
 	hand    [][]*lane[handed] // from, to
 	back    [][]*lane[uint64]
+	taken   [][BatchSize]handed // by each worker
+	limiter limiter
 }
 
 // handed is a frame on its way to the worker that owns its connection.
@@ -40,10 +44,13 @@ type handed struct {
 type how uint8
 
 const (
-	asReceived how = iota
-	toServer       // it is no answer: look for a connection by its source only
-	asPiece        // a fragment: its datagram is put together here
+	asReceived      how = iota
+	toServer            // it is no answer: look for a connection by its source only
+	asPiece             // a fragment: its datagram is put together here
+	asPieceToServer     // a fragment of a datagram that is no answer
 )
+
+func (h how) isPiece() bool { return h >= asPiece }
 
 // NewCrew joins workers, which must not run yet. home tells whose chunk each
 // of the Pool is, by number.
@@ -54,7 +61,8 @@ func NewCrew(workers []*Worker, home []uint8, seed uint64) (*Crew, error) {
 			return nil, fmt.Errorf("join %d workers: %w", len(workers), ErrCrew)
 		}
 	}
-	c.chunk = uint64(workers[0].pool.Chunk)
+	c.chunk, c.taken = uint64(workers[0].pool.Chunk), make([][BatchSize]handed, len(workers))
+	c.limiter.init(seed)
 	for range workers {
 		hand, back := make([]*lane[handed], len(workers)), make([]*lane[uint64], len(workers))
 		for to := range workers {
@@ -65,26 +73,33 @@ func NewCrew(workers []*Worker, home []uint8, seed uint64) (*Crew, error) {
 	}
 	for i, w := range workers {
 		w.crew, w.self = c, i
+		w.limiter = &c.limiter
+		w.ipID += uint32(i) * (1 << 31 / uint32(len(workers)) * 2) // no two make the same
 		w.claims.rate, w.claims.burst = max(1, w.claims.rate/int64(len(workers))), max(1, w.claims.burst/int64(len(workers)))
 	}
 	return c, nil
 }
 
-func (c *Crew) of(a, b uint64) int {
-	hi, lo := bits.Mul64(a^c.seed, b^0x9e3779b97f4a7c15)
+// Place tells where the NICs place packets, nil if anywhere. No worker may run
+// or own a connection.
+func (c *Crew) Place(p *rss.Placement) { c.placed = p }
+
+// owner returns the worker of a connection. The protocol is left out, so that
+// what belongs together under several protocols stays together.
+func (c *Crew) owner(client packet.Endpoint) int {
+	if c.placed != nil {
+		return c.placed.Owner(client)
+	}
+	a := client.Addr
+	hi, lo := bits.Mul64(a.Hi<<1^a.Lo^c.seed, a.Hi^uint64(client.Port)<<32^0x9e3779b97f4a7c15)
 	hi, _ = bits.Mul64(hi^lo, uint64(len(c.workers)))
 	return int(hi)
 }
 
-// owner returns the worker of a connection. The protocol is left out, so that
-// what a service of port 0 or the second connection of FTP opens stays together.
-func (c *Crew) owner(client packet.Endpoint) int {
-	return c.of(client.Addr.Hi<<1^client.Addr.Lo, client.Addr.Hi^uint64(client.Port)<<32)
-}
-
 // gatherer returns the worker that puts a datagram together.
 func (c *Crew) gatherer(p *packet.Packet) int {
-	return c.of(p.Src.Hi^p.Dst.Lo<<1, p.Src.Lo^p.Dst.Hi^uint64(p.FragID)<<20)
+	both := packet.Addr{Hi: p.Src.Hi ^ p.Dst.Hi, Lo: p.Src.Lo ^ p.Dst.Lo}
+	return c.owner(packet.Endpoint{Addr: both, Port: uint16(p.FragID ^ p.FragID>>16)})
 }
 
 // handOver gives packet i to the worker to. It reports whether that is
@@ -93,8 +108,15 @@ func (w *Worker) handOver(b *Batch, i, to int, how how) bool {
 	if to == w.self {
 		return false
 	}
-	if b.whole && how != asPiece {
-		w.heir = to // the pieces go there
+	b.hash[i] = 0 // its line of this table is nobody's business
+	if w.crew.placed != nil && how == asReceived && b.kinds[i] == kindFlow && !b.whole {
+		w.Counters.Misplaced++
+	}
+	if b.whole && !how.isPiece() {
+		w.heir, w.bequest = to, asPiece // the pieces go there
+		if how == toServer {
+			w.bequest = asPieceToServer
+		}
 		b.finish(i, HandOver, Unexplained)
 		return true
 	}
@@ -109,17 +131,17 @@ func (w *Worker) handOver(b *Batch, i, to int, how how) bool {
 // takeHanded treats what other workers have handed over, and takes back the
 // chunks that have come home.
 func (w *Worker) takeHanded() (moved bool) {
+	w.takeBack()
+	taken := w.crew.taken[w.self][:]
 	for from := range w.crew.workers {
-		room := w.free[len(w.free):cap(w.free)]
-		w.free = w.free[:len(w.free)+w.crew.back[from][w.self].take(room)]
-		var taken [BatchSize]handed
-		n := w.crew.hand[from][w.self].take(taken[:])
+		n := w.crew.hand[from][w.self].take(taken)
 		if n == 0 {
 			continue
 		}
 		b := &w.batch
 		b.n, moved = n, true
-		for i, x := range taken[:n] {
+		for i := range n {
+			x := &taken[i]
 			b.frames[i], b.nics[i], b.how[i] = x.frame, x.nic, x.how
 		}
 		w.Counters.Taken += uint64(n)
@@ -127,6 +149,14 @@ func (w *Worker) takeHanded() (moved bool) {
 		w.settle(b)
 	}
 	return moved
+}
+
+// takeBack takes the chunks that have come home.
+func (w *Worker) takeBack() {
+	for from := range w.crew.workers {
+		room := w.free[len(w.free):cap(w.free)]
+		w.free = w.free[:len(w.free)+w.crew.back[from][w.self].take(room)]
+	}
 }
 
 // publishHanded lets the others see what was handed to them, and wakes those
@@ -146,11 +176,28 @@ func (w *Worker) hasHanded() bool {
 		return false
 	}
 	for from := range w.crew.workers {
-		if w.crew.hand[from][w.self].len() > 0 {
+		if w.crew.hand[from][w.self].len() > 0 || w.crew.back[from][w.self].len() > 0 {
 			return true
 		}
 	}
 	return false
+}
+
+// Settle has the workers treat what is still under way between them. It is for
+// the end: nobody may run them, and what arrives at their queues stays there.
+func (c *Crew) Settle(now Time) {
+	for again := true; again; {
+		again = false
+		for _, w := range c.workers {
+			w.setTime(now)
+			again = w.takeHanded() || again
+			w.flushAll()
+			w.publishHanded()
+		}
+	}
+	for _, w := range c.workers {
+		w.takeBack()
+	}
 }
 
 // sendHome gives a chunk to its home worker, and reports whether that is

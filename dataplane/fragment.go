@@ -30,6 +30,7 @@ type datagram struct {
 	id       uint32
 	proto    uint8
 	used     bool
+	toServer bool // it is no answer, another worker says
 	link     LinkID
 	nic      uint8
 	since    Time
@@ -71,6 +72,7 @@ func (q *fragments) hold(w *Worker, b *Batch, i int) {
 		q.evict(w)
 	}
 	d := q.find(w, b, p, i)
+	d.toServer = d.toServer || b.how[i] == asPieceToServer
 	b.finish(i, Hold, Unexplained)
 	if why := d.add(x, p.MoreFragments); why != Unexplained {
 		w.Counters.Dropped[why]++
@@ -195,6 +197,9 @@ func (q *fragments) finish(w *Worker, d *datagram) {
 	b := &w.whole
 	b.received(1, int(d.nic))
 	b.whole, b.limit, b.id = true, 0, d.id
+	if d.toServer {
+		b.how[0] = toServer
+	}
 	for k := range d.n {
 		b.limit = max(b.limit, int(d.pieces[k].ip))
 	}
@@ -225,7 +230,7 @@ func (q *fragments) handOver(w *Worker, d *datagram) {
 	b := &w.whole
 	for k := range d.n {
 		b.frames[0] = d.pieces[k].frame
-		if w.handOver(b, 0, w.heir, asPiece); b.verdicts[0] == HandOver {
+		if w.handOver(b, 0, w.heir, w.bequest); b.verdicts[0] == HandOver {
 			w.Counters.Handed++
 		} else {
 			w.drop(b.frames[0].Addr, HandFull)

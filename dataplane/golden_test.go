@@ -132,7 +132,7 @@ var oracle = topology{
 
 func TestTheDirectorSendsWhatIPVSSent(t *testing.T) {
 	for i := range recordings {
-		t.Run(recordings[i].name, func(t *testing.T) { recordings[i].replay(t) })
+		t.Run(recordings[i].name, func(t *testing.T) { recordings[i].replay(t, 1) })
 	}
 }
 
@@ -174,9 +174,9 @@ func (r *recording) tape(t *testing.T) (all []taped) {
 	return all
 }
 
-func (r *recording) replay(t *testing.T) {
+func (r *recording) replay(t *testing.T, workers int) {
 	tape := r.tape(t)
-	s := &script{t: t, names: map[string]int{}, top: oracle, sizes: sizes{conns: 1000, frames: 512, ring: 256}}
+	s := &script{t: t, names: map[string]int{}, top: oracle, sizes: sizes{conns: 1000, frames: 512 * workers, ring: 256, workers: workers}}
 	s.world = newWorld(t, s.top, s.sizes)
 	var want, got [2][][]byte
 	var risen [][]byte

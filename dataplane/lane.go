@@ -11,7 +11,9 @@ type lane[T any] struct {
 	_    [64]byte
 	next uint32 // the producer's: pushed, not all published
 	seen uint32 // the producer's: taken, as it last saw it
-	put  atomic.Uint32
+
+	_   [64]byte
+	put atomic.Uint32
 
 	_     [64]byte
 	taken atomic.Uint32

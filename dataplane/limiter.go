@@ -1,6 +1,10 @@
 package dataplane
 
-import "github.com/lvx-lb/lvx/packet"
+import (
+	"sync"
+
+	"github.com/lvx-lb/lvx/packet"
+)
 
 // bucket is a token bucket: rate tokens a second, at most burst of them.
 type bucket struct {
@@ -29,8 +33,10 @@ const limiterSlots = 4096
 // limiter bounds the ICMP errors that the director sends, as Linux does: one a
 // second to a destination after a burst of 6 (inet_peer_xrlim_allow), 1,000 a
 // second in all after a burst of 50 (icmp_global_allow). Destinations share a
-// fixed number of places: a new one takes that of another.
+// fixed number of places: a new one takes that of another. All workers of a
+// director share one limiter.
 type limiter struct {
+	mu   sync.Mutex
 	all  bucket
 	seed uint64
 	one  [limiterSlots]struct {
@@ -39,11 +45,23 @@ type limiter struct {
 	}
 }
 
+func newLimiter(seed uint64) *limiter {
+	l := new(limiter)
+	l.init(seed)
+	return l
+}
+
 func (l *limiter) init(seed uint64) {
 	l.seed, l.all = seed, bucket{rate: 1000, burst: 50}
 }
 
+// allow never waits: an error that is due in the very moment of another
+// worker's is limited.
 func (l *limiter) allow(now Time, dst packet.Addr) bool {
+	if !l.mu.TryLock() {
+		return false
+	}
+	defer l.mu.Unlock()
 	h := (dst.Lo ^ dst.Hi*0x9e3779b97f4a7c15 ^ l.seed) * 0xbf58476d1ce4e5b9
 	e := &l.one[h>>52]
 	if e.addr != dst {

@@ -81,7 +81,7 @@ func (w *Worker) parse(b *Batch) {
 		}
 		w.classify(b, i)
 		if p.Fragment && b.kinds[i] != kindDone {
-			if w.crew != nil && b.how[i] != asPiece && w.handOver(b, i, w.crew.gatherer(p), asPiece) {
+			if w.crew != nil && !b.how[i].isPiece() && w.handOver(b, i, w.crew.gatherer(p), asPiece) {
 				continue
 			}
 			w.frags.hold(w, b, i)
@@ -165,8 +165,7 @@ func (w *Worker) find(b *Batch, i int) {
 	}
 	if at == conntrack.None && b.service[i] == noService && b.how[i] != toServer {
 		client, other := b.other[i], b.client[i]
-		// A whole datagram would wander between the two owners for ever.
-		if w.crew != nil && !b.whole && w.handOver(b, i, w.crew.owner(client), toServer) {
+		if w.crew != nil && w.handOver(b, i, w.crew.owner(client), toServer) {
 			return
 		}
 		hash := w.table.Hash(b.proto[i], client)

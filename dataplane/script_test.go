@@ -41,23 +41,6 @@ func eachScript(t *testing.T, run func(t *testing.T, top topology, text string))
 	}
 }
 
-// TestScriptsWithSeveralWorkers plays the same scripts to three workers, each
-// frame on the queue of another one: they are one director.
-func TestScriptsWithSeveralWorkers(t *testing.T) {
-	apart := map[string]string{
-		"reuse-in-batch": "a batch is one worker's", "table-full": "each worker has a table of its own",
-		"batch": "a batch is one worker's", "tx-full": "each worker has a ring of its own",
-		"error-rate": "each worker has limits of its own", "hop-limits": "each worker has limits of its own",
-		"fragments-bound": "each worker has limits of its own", "hops": "each worker has limits of its own",
-	}
-	eachScript(t, func(t *testing.T, top topology, text string) {
-		if why := apart[filepath.Base(t.Name())]; why != "" {
-			t.Skip(why)
-		}
-		playScript(t, top, text, sizes{conns: 1000, frames: 768, ring: 256, workers: 3})
-	})
-}
-
 // script is one on its way.
 type script struct {
 	*world
@@ -146,6 +129,7 @@ func (s *script) step(words []string) {
 	case "in+": // together with the next
 		s.idle()
 		s.inject(l, args[1:])
+		s.stay = true
 	case "out":
 		s.leaves(l, args[1:])
 	case "up":

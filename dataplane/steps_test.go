@@ -222,14 +222,18 @@ func (s *script) partial(args []string) {
 // down NIC: nothing leaves it.
 func (s *script) down(args []string) {
 	n, _ := strconv.Atoi(args[0])
-	s.nics[n].SetDown(true)
+	for _, m := range s.queues[n] {
+		m.SetDown(true)
+	}
 }
 
 // up NIC: what was queued leaves with the next kick.
 func (s *script) upAgain(args []string) {
 	n, _ := strconv.Atoi(args[0])
-	s.nics[n].SetDown(false)
-	s.nics[n].Kick()
+	for _, m := range s.queues[n] {
+		m.SetDown(false)
+		m.Kick()
+	}
 	s.run(s.t)
 }
 

@@ -112,7 +112,7 @@ type Worker struct {
 	whole   Batch // one reassembled datagram
 	waiting waiting
 	frags   fragments
-	limiter limiter
+	limiter *limiter
 	claims  bucket // new hops
 	ipID    uint32
 	scratch [2048]byte
@@ -123,9 +123,10 @@ type Worker struct {
 	warm    uint64   // keeps the stage that touches table lines alive
 	ended   uint64   // connections that were taken off the counts
 
-	crew *Crew // nil: w works alone
-	self int
-	heir int // owner of the whole datagram in hand
+	crew    *Crew // nil: w works alone
+	self    int
+	heir    int // owner of the whole datagram in hand
+	bequest how // as what it gets the pieces
 
 	mailbox mailbox
 	sleeper sleeper
@@ -155,7 +156,7 @@ func NewWorker(s Setup) (*Worker, error) {
 	}
 	w.waiting.init(s.Limits, w.total)
 	w.frags.init(s.Limits, w.total, s.Seed)
-	w.limiter.init(s.Seed)
+	w.limiter = newLimiter(s.Seed)
 	w.claims = bucket{rate: 100, burst: 100}
 	return w, nil
 }
@@ -212,6 +213,9 @@ func (w *Worker) Round(now Time) bool {
 	w.expire()
 	w.flushAll()
 	if w.crew != nil {
+		if !moved {
+			w.reclaim() // what is others' may be all they have
+		}
 		w.publishHanded()
 	}
 	w.Counters.Rounds++

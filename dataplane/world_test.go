@@ -10,6 +10,7 @@ import (
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/rss"
 	"github.com/lvx-lb/lvx/service"
 )
 
@@ -81,7 +82,8 @@ type world struct {
 	worker  *Worker         // the first one
 	workers []*Worker
 	crew    *Crew // of several
-	turn    int   // whose queue gets the next frame
+	turn    int   // a random number: whose queue gets the next frame
+	stay    bool  // the same one as the last
 	roster  *Roster
 	hops    *Hops
 	set     service.Set
@@ -99,6 +101,7 @@ type sizes struct {
 	templates           int // 0 = the default
 	limits              Limits
 	workers             int // 0 = 1
+	placed              *rss.Placement
 }
 
 func newWorld(t testing.TB, top topology, z sizes) *world {
@@ -129,6 +132,7 @@ func newWorld(t testing.TB, top topology, z sizes) *world {
 		if x.crew, err = NewCrew(x.workers, home, 1); err != nil {
 			t.Fatal(err)
 		}
+		x.crew.Place(z.placed)
 	}
 	if x.roster, err = NewRoster(x.links); err != nil {
 		t.Fatal(err)
@@ -175,10 +179,13 @@ func (x *world) hire(t testing.TB, z sizes, i int) {
 	x.workers = append(x.workers, w)
 }
 
-// arrive lets a frame arrive at one queue after the other.
+// arrive lets a frame arrive at any queue of a NIC.
 func (x *world) arrive(nic int, frame []byte) bool {
-	x.turn++
-	return x.queues[nic][x.turn%len(x.workers)].Inject(frame)
+	if !x.stay {
+		x.turn = (x.turn*1103515245 + 12345) & 0x7fffffff
+	}
+	x.stay = false
+	return x.queues[nic][x.turn>>16%len(x.workers)].Inject(frame)
 }
 
 // adopt gives the worker the newest configuration.
