@@ -160,8 +160,12 @@ func (w *Worker) takeBack() {
 }
 
 // publishHanded lets the others see what was handed to them, and wakes those
-// who sleep.
-func (w *Worker) publishHanded() {
+// who sleep. An idle worker looks for chunks of theirs: they may be all that
+// they have.
+func (w *Worker) publishHanded(idle bool) {
+	if idle {
+		w.reclaim()
+	}
 	for to, other := range w.crew.workers {
 		handed := w.crew.hand[w.self][to].publish()
 		if w.crew.back[w.self][to].publish() || handed {
@@ -192,7 +196,7 @@ func (c *Crew) Settle(now Time) {
 			w.setTime(now)
 			again = w.takeHanded() || again
 			w.flushAll()
-			w.publishHanded()
+			w.publishHanded(true)
 		}
 	}
 	for _, w := range c.workers {

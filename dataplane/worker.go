@@ -213,10 +213,7 @@ func (w *Worker) Round(now Time) bool {
 	w.expire()
 	w.flushAll()
 	if w.crew != nil {
-		if !moved {
-			w.reclaim() // what is others' may be all they have
-		}
-		w.publishHanded()
+		w.publishHanded(!moved)
 	}
 	w.Counters.Rounds++
 	if !moved {
