@@ -51,6 +51,7 @@ func (l *lab) crashes(was string) {
 	if now := l.offloads(); now != "off off" {
 		l.t.Errorf("VLAN offloads after a crash: %s", now)
 	}
+	l.await("NICs of a director that was killed", "ip netns exec cl ping -c 1 -W 1 172.25.8.1 && ip netns exec rs ping -c 1 -W 1 %s", dip)
 	l.await("a start after the crash", "timeout 20 lvx run %s >/tmp/lvx.out 2>/tmp/lvx.log & p=$!; sleep 4; grep -q ready /tmp/lvx.out; r=$?; kill $p; wait $p; exit $r", l.nics)
 	if now := l.offloads(); now != was {
 		l.t.Errorf("VLAN offloads after crash, start and end: %s, they were: %s", now, was)
