@@ -86,6 +86,27 @@ func tcp6(src, dst string, flags uint8, payload []byte) stack {
 	return stack{ethernet(layers.EthernetTypeIPv6), ip, tcp(s, d, flags, ip), gopacket.Payload(payload)}
 }
 
+// sctp4 carries a chunk of the given type.
+func sctp4(src, dst string, chunk uint8, payload []byte) stack {
+	s, d := netip.MustParseAddrPort(src), netip.MustParseAddrPort(dst)
+	ip := ipv4(s.Addr(), d.Addr(), layers.IPProtocolSCTP)
+	return append(stack{ethernet(layers.EthernetTypeIPv4), ip}, sctp(s, d, chunk, payload)...)
+}
+
+func sctp6(src, dst string, chunk uint8, payload []byte) stack {
+	s, d := netip.MustParseAddrPort(src), netip.MustParseAddrPort(dst)
+	ip := ipv6(s.Addr(), d.Addr(), layers.IPProtocolSCTP)
+	return append(stack{ethernet(layers.EthernetTypeIPv6), ip}, sctp(s, d, chunk, payload)...)
+}
+
+func sctp(s, d netip.AddrPort, chunk uint8, payload []byte) stack {
+	n := 4 + len(payload)
+	return stack{
+		&layers.SCTP{SrcPort: layers.SCTPPort(s.Port()), DstPort: layers.SCTPPort(d.Port()), VerificationTag: 0xfeedbeef},
+		gopacket.Payload(append([]byte{chunk, 0, byte(n >> 8), byte(n)}, payload...)),
+	}
+}
+
 func udp(s, d netip.AddrPort, ip gopacket.NetworkLayer) *layers.UDP {
 	u := &layers.UDP{SrcPort: layers.UDPPort(s.Port()), DstPort: layers.UDPPort(d.Port())}
 	if err := u.SetNetworkLayerForChecksum(ip); err != nil {

@@ -45,7 +45,7 @@ func FuzzParse(f *testing.F) {
 		if p.HasPorts && len(p.Data)-int(p.L4) < 8 || p.HasPorts && p.Fragment && p.FragOffset != 0 {
 			t.Fatalf("ports from nowhere: %+v", p)
 		}
-		if !p.HasPorts && (p.SrcPort|p.DstPort != 0 || p.TCPFlags != 0) {
+		if !p.HasPorts && (p.SrcPort|p.DstPort != 0 || p.TCPFlags|p.Chunk != 0) {
 			t.Fatalf("ports without ports: %+v", p)
 		}
 		if p.Src.Is4() == p.V6 || p.Dst.Is4() == p.V6 {
@@ -175,8 +175,9 @@ func FuzzFragmenter(f *testing.F) {
 	f.Fuzz(func(t *testing.T, frame []byte, mtu uint16) {
 		frame = mended(frame)
 		var p Packet
-		if Parse(frame, &p) != OK || p.Fragment && (p.FragOffset != 0 || p.Proto == TCP) || p.Proto == TCP && mtu < 128 {
-			return // a TCP header cut in two is a fault
+		if Parse(frame, &p) != OK || p.Fragment && (p.FragOffset != 0 || p.Proto == TCP || p.Proto == SCTP) ||
+			(p.Proto == TCP || p.Proto == SCTP) && mtu < 128 {
+			return // a header cut in two is a fault
 		}
 		all := pieces(t, NewFragmenter(&p, nil, int(mtu), p.FragID))
 		if len(all) == 0 {

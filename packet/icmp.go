@@ -52,7 +52,7 @@ func (p *Packet) parseQuote(l3 int) bool {
 	} else if !p.parseQuote4(l3) {
 		return false
 	}
-	if q.Fragment || q.Proto != TCP && q.Proto != UDP {
+	if q.Fragment || q.Proto != TCP && q.Proto != UDP && q.Proto != SCTP {
 		return true
 	}
 	b := p.Data[q.L4:]

@@ -6,6 +6,7 @@ const (
 	TCP    uint8 = 6
 	UDP    uint8 = 17
 	ICMPv6 uint8 = 58
+	SCTP   uint8 = 132
 )
 
 // TCP flags, as in Packet.TCPFlags.
@@ -30,7 +31,7 @@ type Packet struct {
 	TOS    uint8  // traffic class in IPv6
 	Proto  uint8  // transport protocol, behind all extension headers
 
-	HasPorts         bool   // TCP or UDP, and no later fragment
+	HasPorts         bool   // TCP, UDP or SCTP, and no later fragment
 	SrcPort, DstPort uint16 // valid if HasPorts, else zero
 	TCPFlags         uint8  // valid if TCP and HasPorts, else zero
 	ICMPType         uint8  // valid if ICMP or ICMPv6 and no later fragment
@@ -47,6 +48,7 @@ type Packet struct {
 	Tag           [2]uint16 // VLAN identifiers, the outer one first
 	FragOffset    uint16    // bytes; valid if Fragment
 	FragHeader    uint16    // where in Data the IPv6 fragment header is, 0 = none
+	Chunk         uint8     // valid if SCTP and HasPorts, else zero
 	FragID        uint32    // IPv4 identification, or of the IPv6 fragment header
 
 	Quote Quote // valid if IsError and Quote.OK
@@ -55,7 +57,7 @@ type Packet struct {
 // Quote is what an ICMP error tells of the packet it is about.
 type Quote struct {
 	OK       bool // its headers could be read as far as NAT needs them
-	HasPorts bool // TCP or UDP, and no later fragment
+	HasPorts bool // TCP, UDP or SCTP, and no later fragment
 	Fragment bool // a later fragment: it has no ports
 	Proto    uint8
 

@@ -47,7 +47,7 @@ func (p *Packet) reset() {
 	p.DF, p.Options, p.IsError, p.Fragment = false, false, false, false
 	p.MoreFragments, p.Tags = false, 0
 	p.Tag[0], p.Tag[1] = 0, 0
-	p.FragOffset, p.FragHeader, p.FragID = 0, 0, 0
+	p.FragOffset, p.FragHeader, p.Chunk, p.FragID = 0, 0, 0, 0
 }
 
 func (p *Packet) parseTagged(frame []byte) Fault {
@@ -136,9 +136,9 @@ func (p *Packet) parseFragment(b []byte, offset int, more bool, extra int) Fault
 	if offset == 0 {
 		return p.parseTransport(b)
 	}
-	// A later fragment that reaches into the TCP header could change what
-	// the first one was judged by (RFC 1858, RFC 3128).
-	if p.Proto == TCP && offset < tcpLen {
+	// A later fragment that reaches into the header could change what the
+	// first one was judged by (RFC 1858, RFC 3128).
+	if p.Proto == TCP && offset < tcpLen || p.Proto == SCTP && offset < sctpLen {
 		return BadFragment
 	}
 	return OK
@@ -168,6 +168,11 @@ func (p *Packet) parseTransport(b []byte) Fault {
 		if length < udpLen || length > len(b) && !p.Fragment {
 			return BadLength
 		}
+	case SCTP:
+		if len(b) < sctpLen {
+			return p.short()
+		}
+		p.Chunk = chunkOf(b)
 	case ICMP, ICMPv6:
 		return p.parseICMP(b)
 	default:

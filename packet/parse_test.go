@@ -144,7 +144,7 @@ func TestParseReadsWhatGopacketWrote(t *testing.T) {
 
 func same(a, b Packet) bool {
 	return a.Flow() == b.Flow() && a.L3 == b.L3 && a.L4 == b.L4 && a.TTL == b.TTL && a.TOS == b.TOS &&
-		a.TCPFlags == b.TCPFlags && a.HasPorts == b.HasPorts && a.V6 == b.V6 && a.DF == b.DF &&
+		a.TCPFlags == b.TCPFlags && a.Chunk == b.Chunk && a.HasPorts == b.HasPorts && a.V6 == b.V6 && a.DF == b.DF &&
 		a.Options == b.Options && a.IsError == b.IsError && a.Fragment == b.Fragment &&
 		a.MoreFragments == b.MoreFragments && a.Tags == b.Tags && a.Tag == b.Tag &&
 		a.FragOffset == b.FragOffset && a.FragHeader == b.FragHeader && a.FragID == b.FragID

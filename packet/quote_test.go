@@ -62,12 +62,9 @@ func keepChecksum(kind string, to, from []byte) {
 	if kind[3] == '6' {
 		at = ipv6Len
 	}
-	if kind[5:] == "UDP" {
-		at += 6
-	} else {
-		at += 16
-	}
-	copy(to[at:at+2], from[at:at+2])
+	size := map[string]int{"TCP": 2, "UDP": 2, "SCTP": 4}[kind[5:]]
+	at += map[string]int{"TCP": 16, "UDP": 6, "SCTP": 8}[kind[5:]]
+	copy(to[at:at+size], from[at:at+size])
 }
 
 // hop returns frame with a TTL less.

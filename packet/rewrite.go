@@ -33,22 +33,26 @@ const (
 
 // Translate puts r in the place of one side of p, takes one from the TTL,
 // which the caller has seen to be above 1, and mends the IPv4 header checksum
-// and the one of TCP or UDP. A wrong transport checksum stays wrong by the
+// and the one of TCP, UDP or SCTP. A wrong transport checksum stays wrong by the
 // same difference. A UDP checksum of 0 (none) stays 0, see FillChecksum. A
 // packet without ports gets the address only; ICMP checksums cover no IPv4
 // addresses, for errors see TranslateQuote.
 //
 // With partial, a transport checksum that is only the sum of the pseudo
 // header, as the kernel leaves it for a NIC to finish (CHECKSUM_PARTIAL), is
-// completed.
+// completed; for SCTP that is 0.
 func (p *Packet) Translate(r *Rewrite, side Side, partial bool) {
 	if !p.HasPorts {
 		p.place(r.Addr, r.IPDiff, side)
 		return
 	}
 	b, at := p.Data[p.L4:], 6
-	if p.Proto == TCP {
+	switch p.Proto {
+	case TCP:
 		at = 16
+	case SCTP:
+		p.translateSCTP(r, side, partial)
+		return
 	}
 	stored := b[at : at+2]
 	old := binary.BigEndian.Uint16(stored)
@@ -126,10 +130,13 @@ func (p *Packet) Forward() {
 	p.forward4((*[ipv4Len]byte)(b), 0xffff)
 }
 
-// checksumAt returns where in Data the checksum of TCP or UDP is.
+// checksumAt returns where in Data the checksum of TCP, UDP or SCTP is.
 func (p *Packet) checksumAt() int {
-	if p.Proto == TCP {
+	switch p.Proto {
+	case TCP:
 		return int(p.L4) + 16
+	case SCTP:
+		return int(p.L4) + 8
 	}
 	return int(p.L4) + 6
 }
@@ -150,13 +157,17 @@ func (p *Packet) isPartial(stored uint16, b []byte) bool {
 	return stored == PseudoSum(p.Src, p.Dst, p.Proto, p.segmentLen(b)) && !p.Fragment
 }
 
-// FillChecksum computes the checksum of TCP or UDP over the whole segment. It
-// does nothing to a fragment.
+// FillChecksum computes the checksum of TCP, UDP or SCTP over the whole
+// segment. It does nothing to a fragment.
 func (p *Packet) FillChecksum() {
 	if !p.HasPorts || p.Fragment {
 		return
 	}
 	stored, b := p.Data[p.checksumAt():], p.Data[p.L4:]
+	if p.Proto == SCTP {
+		fillCRC(b)
+		return
+	}
 	b = b[:p.segmentLen(b)]
 	binary.BigEndian.PutUint16(stored, 0)
 	c := Checksum(b, uint32(PseudoSum(p.Src, p.Dst, p.Proto, len(b))))
@@ -166,10 +177,19 @@ func (p *Packet) FillChecksum() {
 	binary.BigEndian.PutUint16(stored, c)
 }
 
-// CompletePartial finishes the checksum of TCP or UDP if it is only the sum of
-// the pseudo header.
+// CompletePartial finishes the checksum of TCP, UDP or SCTP if the kernel has
+// left it to a NIC.
 func (p *Packet) CompletePartial() {
-	if p.HasPorts && p.isPartial(binary.BigEndian.Uint16(p.Data[p.checksumAt():]), p.Data[p.L4:]) {
+	if !p.HasPorts {
+		return
+	}
+	stored, partial := p.Data[p.checksumAt():], false
+	if p.Proto == SCTP {
+		partial = isPartialCRC(stored)
+	} else {
+		partial = p.isPartial(binary.BigEndian.Uint16(stored), p.Data[p.L4:])
+	}
+	if partial {
 		p.FillChecksum()
 	}
 }

@@ -18,6 +18,9 @@ var makers = map[string]maker{
 	"IPv4 TCP": func(src, dst string, ttl uint8, b []byte) []byte { return build(ttl, tcp4(src, dst, PSH|ACK, b)...) },
 	"IPv6 UDP": func(src, dst string, ttl uint8, b []byte) []byte { return build(ttl, udp6(src, dst, b)...) },
 	"IPv6 TCP": func(src, dst string, ttl uint8, b []byte) []byte { return build(ttl, tcp6(src, dst, PSH|ACK, b)...) },
+
+	"IPv4 SCTP": func(src, dst string, ttl uint8, b []byte) []byte { return build(ttl, sctp4(src, dst, ChunkData, b)...) },
+	"IPv6 SCTP": func(src, dst string, ttl uint8, b []byte) []byte { return build(ttl, sctp6(src, dst, ChunkData, b)...) },
 }
 
 func names(kind string) (client, virtual, server string) {
@@ -73,7 +76,11 @@ func TestPartialChecksumsAreCompleted(t *testing.T) {
 		frame := make(client, virtual, 64, payload)
 		var p Packet
 		Parse(frame, &p)
-		binary.BigEndian.PutUint16(p.Data[p.checksumAt():], PseudoSum(p.Src, p.Dst, p.Proto, len(p.Data)-int(p.L4)))
+		if stored := p.Data[p.checksumAt():]; p.Proto == SCTP {
+			clear(stored[:4])
+		} else {
+			binary.BigEndian.PutUint16(stored, PseudoSum(p.Src, p.Dst, p.Proto, len(p.Data)-int(p.L4)))
+		}
 		left := bytes.Clone(frame)
 		if got, want := translated(t, frame, &in, Destination, true), make(client, server, 63, payload); !bytes.Equal(got, want) {
 			t.Errorf("%s\n got % x\nwant % x", kind, got, want)
@@ -94,9 +101,13 @@ func TestWrongChecksumsStayWrongByTheSameDifference(t *testing.T) {
 		var p Packet
 		Parse(frame, &p)
 		at := p.checksumAt()
-		const wrong = 0x0101
-		binary.BigEndian.PutUint16(frame[at:], ^fold(uint32(^binary.BigEndian.Uint16(frame[at:]))+wrong))
-		binary.BigEndian.PutUint16(want[at:], ^fold(uint32(^binary.BigEndian.Uint16(want[at:]))+wrong))
+		for _, b := range [][]byte{frame[at:], want[at:]} {
+			if p.Proto == SCTP {
+				b[3] ^= 0x55
+				continue
+			}
+			binary.BigEndian.PutUint16(b, ^fold(uint32(^binary.BigEndian.Uint16(b))+0x0101))
+		}
 		if got := translated(t, frame, &in, Destination, true); !bytes.Equal(got, want) {
 			t.Errorf("%s\n got % x\nwant % x", kind, got, want)
 		}
@@ -177,7 +188,8 @@ func TestRestoreUndoesAllButTTLAndTransportChecksum(t *testing.T) {
 		want := make(client, virtual, 63, []byte("x"))
 		var p, again Packet
 		Parse(got, &p)
-		copy(want[p.checksumAt():], got[p.checksumAt():p.checksumAt()+2])
+		size := map[uint8]int{TCP: 2, UDP: 2, SCTP: 4}[p.Proto]
+		copy(want[p.checksumAt():], got[p.checksumAt():p.checksumAt()+size])
 		p.Restore(end(virtual), Destination)
 		if Parse(got, &again); !bytes.Equal(got, want) || !same(p, again) {
 			t.Errorf("%s\n got % x\nwant % x", kind, got, want)

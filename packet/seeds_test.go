@@ -11,7 +11,7 @@ import (
 // that hold for any packet.
 func seeds() [][]byte {
 	var all [][]byte
-	for _, kind := range []string{"IPv4 UDP", "IPv4 TCP", "IPv6 UDP", "IPv6 TCP"} {
+	for _, kind := range []string{"IPv4 UDP", "IPv4 TCP", "IPv6 UDP", "IPv6 TCP", "IPv4 SCTP", "IPv6 SCTP"} {
 		make := makers[kind]
 		client, virtual, server := names(kind)
 		all = append(all,
@@ -29,6 +29,7 @@ func seeds() [][]byte {
 		udp4("198.51.100.7:40000", "10.0.0.11:8080", []byte("quoted")),
 		tcp4("198.51.100.7:40000", "10.0.0.11:8080", ACK, []byte("quoted")),
 		tcp6("[2001:db8::7]:40000", "[fd00::11]:8080", ACK, []byte("quoted")),
+		sctp4("198.51.100.7:40000", "10.0.0.11:8080", ChunkInit, []byte("quoted")),
 	} {
 		quoted := build(63, s...)[ethLen:]
 		if quoted[0]>>4 == 4 {
