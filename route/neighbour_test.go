@@ -31,20 +31,6 @@ func (d *diary[T]) hears(t *testing.T, what string, ok func(T) bool) {
 	})
 }
 
-func farMAC(l *lab) (mac [6]byte) {
-	for i, s := range strings.Split(strings.TrimSpace(l.output(l.far, "cat /sys/class/net/far/address || ip -br link show far | awk '{print $3}'")), ":") {
-		mac[i] = fromHex(s)
-	}
-	return mac
-}
-
-func fromHex(s string) (v byte) {
-	for _, c := range s {
-		v = v<<4 | byte(strings.IndexRune("0123456789abcdef", c))
-	}
-	return v
-}
-
 func TestNeighbourIsResolvedAndItsNewMACFollowed(t *testing.T) {
 	for _, who := range []string{"10.0.0.2", "2001:db8::2"} {
 		t.Run(who, func(t *testing.T) {
