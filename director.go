@@ -92,6 +92,9 @@ type Director struct {
 	hops      *dataplane.Hops
 	way       *bpf.WayBack
 	workers   []*worker
+	crew      *dataplane.Crew // nil: one worker
+	placing   string          // how frames come to their workers
+	misplaced bool            // and it is not so
 	capturing atomic.Bool
 	settings  *settings
 	vips      *vips
@@ -211,6 +214,9 @@ func (d *Director) Run(ctx context.Context) error {
 	stop()
 	rest()
 	group.Wait()
+	if d.crew != nil {
+		d.crew.Settle(dataplane.Monotonic()())
+	}
 	d.mu.Lock()
 	d.running = false
 	d.mu.Unlock()
@@ -229,6 +235,9 @@ func (d *Director) start() error {
 		if err := d.steering.Attach(n.ifindex, d.rings.generic()); err != nil {
 			return err
 		}
+	}
+	if err := d.place(); err != nil {
+		return err
 	}
 	if err := d.steer(); err != nil {
 		return err

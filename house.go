@@ -27,6 +27,7 @@ func (d *Director) everySecond(n int) {
 	d.measure()
 	d.collect()
 	d.noteSilence()
+	d.noteMisplaced()
 	if n%60 == 0 {
 		if err := d.sweepHops(); err != nil {
 			d.log.Error("cannot give up unused hops", "error", err)

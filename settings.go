@@ -12,6 +12,7 @@ import (
 
 	"github.com/lvx-lb/lvx/nic/xsk"
 	"github.com/lvx-lb/lvx/route"
+	"github.com/lvx-lb/lvx/rss"
 )
 
 // settings are changes to the machine that last only while the director runs.
@@ -29,6 +30,7 @@ type machine interface {
 	SetSendRedirects(nic string, on bool) error
 	Offloads(nic string) (xsk.Offload, error)
 	SetOffloads(nic string, which xsk.Offload, on bool) error
+	Placing(nic string) rss.NIC
 }
 
 // thisMachine is the one that the director runs on.
@@ -49,6 +51,9 @@ type settingsNote struct {
 	Redirects []string `json:"send_redirects"`
 	// Offloads are those of each NIC with VLANs that were on.
 	Offloads map[string]xsk.Offload `json:"offloads,omitempty"`
+	// Placing is how each NIC chose queues before it was asked to place
+	// packets by the client.
+	Placing map[string]rss.Saved `json:"placing,omitempty"`
 }
 
 // openSettings reads what a director that crashed has left.
@@ -167,10 +172,22 @@ func (s *settings) restore(m machine) error {
 	for name, was := range s.note.Offloads {
 		put(m.SetOffloads(name, was, true))
 	}
+	put(s.putPlacingBack(m))
 	s.note = settingsNote{Offloads: map[string]xsk.Offload{}}
 	if s.path != "" {
 		put(os.Remove(s.path))
 	}
+	return errors.Join(errs...)
+}
+
+func (s *settings) putPlacingBack(m machine) error {
+	var errs []error
+	for name, was := range s.note.Placing {
+		if err := rss.Restore(m.Placing(name), was); !errors.Is(err, syscall.ENODEV) {
+			errs = append(errs, err)
+		}
+	}
+	s.note.Placing = nil
 	return errors.Join(errs...)
 }
 

@@ -15,6 +15,7 @@ import (
 	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/nic/xsk"
 	"github.com/lvx-lb/lvx/route"
+	"github.com/lvx-lb/lvx/rss"
 )
 
 const bothVLAN = xsk.ReceiveVLAN | xsk.TransmitVLAN
@@ -23,6 +24,7 @@ const bothVLAN = xsk.ReceiveVLAN | xsk.TransmitVLAN
 type fakeMachine struct {
 	redirects map[string]bool
 	offloads  map[string]xsk.Offload
+	placing   map[string]*fakePlacing
 	fixed     xsk.Offload // what no driver changes
 	refuse    string      // the NIC on which nothing can be changed
 	state     string      // the file that must be there at every change
@@ -30,6 +32,7 @@ type fakeMachine struct {
 }
 
 func (m *fakeMachine) SendRedirects(nic string) (bool, error)   { return m.redirects[nic], nil }
+func (m *fakeMachine) Placing(nic string) rss.NIC               { return m.placing[nic] }
 func (m *fakeMachine) Offloads(nic string) (xsk.Offload, error) { return m.offloads[nic], nil }
 
 func (m *fakeMachine) SetSendRedirects(nic string, on bool) error {

@@ -146,8 +146,9 @@ func connOf(r *conntrack.Record, s *dataplane.Server, now conntrack.Tick) servic
 type Info struct {
 	Mode     string // zerocopy, native or generic
 	Workers  int
-	Capacity int // of the connection table
-	Conns    int // connections now
+	Placing  string // how frames come to their workers: "" before Run
+	Capacity int    // of the connection table
+	Conns    int    // connections now
 	// Counters by name: frames, unless the name says otherwise. Those that
 	// begin with "drop." are drops by reason, with "steer." of the eBPF
 	// program, with "nic." losses at the queues that lvx never saw.
@@ -161,7 +162,7 @@ func (d *Director) Info(context.Context) (Info, error) {
 	if d.closed {
 		return Info{}, ErrClosed
 	}
-	info := Info{Mode: d.rings.mode.String(), Workers: len(d.workers), Counters: map[string]uint64{}}
+	info := Info{Mode: d.rings.mode.String(), Workers: len(d.workers), Placing: d.placing, Counters: map[string]uint64{}}
 	d.each(func(w *worker) {
 		info.Conns += w.Table().Len()
 		info.Capacity += w.Table().Capacity()

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"sync/atomic"
 
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
@@ -24,8 +25,8 @@ var ErrCrew = errors.New("workers do not fit together")
 type Crew struct {
 	workers []*Worker
 	seed    uint64
-	placed  *rss.Placement // nil: NICs place packets anyhow
-	chunk   uint64         // bytes
+	placed  atomic.Pointer[rss.Placement] // nil: NICs place packets anyhow
+	chunk   uint64                        // bytes
 	home    []uint8
 	hand    [][]*lane[handed] // from, to
 	back    [][]*lane[uint64]
@@ -80,15 +81,15 @@ func NewCrew(workers []*Worker, home []uint8, seed uint64) (*Crew, error) {
 	return c, nil
 }
 
-// Place tells where the NICs place packets, nil if anywhere. No worker may run
-// or own a connection.
-func (c *Crew) Place(p *rss.Placement) { c.placed = p }
+// Place tells where the NICs place packets, nil if anywhere. Connections that
+// there are would lose their owners.
+func (c *Crew) Place(p *rss.Placement) { c.placed.Store(p) }
 
 // owner returns the worker of a connection. The protocol is left out, so that
 // what belongs together under several protocols stays together.
 func (c *Crew) owner(client packet.Endpoint) int {
-	if c.placed != nil {
-		return c.placed.Owner(client)
+	if p := c.placed.Load(); p != nil {
+		return p.Owner(client)
 	}
 	a := client.Addr
 	hi, lo := bits.Mul64(a.Hi<<1^a.Lo^c.seed, a.Hi^uint64(client.Port)<<32^0x9e3779b97f4a7c15)
@@ -109,7 +110,7 @@ func (w *Worker) handOver(b *Batch, i, to int, how how) bool {
 		return false
 	}
 	b.hash[i] = 0 // its line of this table is nobody's business
-	if w.crew.placed != nil && how == asReceived && b.kinds[i] == kindFlow && !b.whole {
+	if how == asReceived && b.kinds[i] == kindFlow && !b.whole && w.crew.placed.Load() != nil {
 		w.Counters.Misplaced++
 	}
 	if b.whole && !how.isPiece() {

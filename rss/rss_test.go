@@ -119,40 +119,41 @@ func TestOrdinarySymmetricRSSDoesNotDo(t *testing.T) {
 
 func TestDriversAcceptOrRefuse(t *testing.T) {
 	cases := map[string]struct {
-		made   *driver
-		accept bool
+		made    *driver
+		accept  bool
+		refuses bool // before anything is changed
 	}{
-		"i40e":                      {newDriver(4, 512, 52), true},
-		"ice":                       {newDriver(4, 2048, 52), true},
-		"iavf":                      {newDriver(4, 64, 52), true},
-		"mlx5":                      {newDriver(4, 256, 40), true},
-		"ena with field choice":     {newDriver(4, 128, 40), true},
-		"ice in safe mode":          {ruled(newDriver(4, 2048, 52), none), false},
-		"i40e in MFP mode":          {ruled(newDriver(4, 512, 52), none), false},
-		"ena without field choice":  {ruled(newDriver(4, 128, 40), none), false},
-		"ixgbe":                     {ruled(newDriver(4, 128, 40), intel), false},
-		"igb":                       {ruled(newDriver(4, 128, 40), intel), false},
-		"igc":                       {ruled(newDriver(4, 128, 40), intel), false},
-		"bnxt":                      {ruled(newDriver(4, 128, 40), tuples), false},
-		"virtio_net":                {ruled(newDriver(4, 128, 40), pairs), false},
-		"hv_netvsc":                 {ruled(newDriver(4, 128, 40), pairs), false},
-		"otx2":                      {ruled(newDriver(4, 256, 44), pairs), false},
-		"gve":                       {ruled(newDriver(4, 128, 40), none), false},
-		"veth":                      {changed(newDriver(4, 128, 40), func(d *driver) { d.unable = true }), false},
-		"a key that stays":          {changed(newDriver(4, 128, 40), func(d *driver) { d.fixed = true }), false},
-		"a table of no power of 2":  {newDriver(4, 72, 40), false},
-		"a driver without table":    {newDriver(4, 0, 40), false},
-		"a driver without key":      {newDriver(4, 128, 0), false},
-		"one that says yes only":    {changed(newDriver(4, 128, 40), func(d *driver) { d.deaf = true }), false},
-		"a symmetric hash before":   {changed(newDriver(4, 512, 52), func(d *driver) { d.spread.Transform = 1 }), true},
-		"another function before":   {changed(newDriver(4, 512, 52), func(d *driver) { d.spread.Function = 4 }), true},
-		"no transformations at all": {changed(newDriver(4, 128, 40), func(d *driver) { d.spread.Transform = TransformUnsettable }), true},
+		"i40e":                      {newDriver(4, 512, 52), true, false},
+		"ice":                       {newDriver(4, 2048, 52), true, false},
+		"iavf":                      {newDriver(4, 64, 52), true, false},
+		"mlx5":                      {newDriver(4, 256, 40), true, false},
+		"ena with field choice":     {newDriver(4, 128, 40), true, false},
+		"ice in safe mode":          {ruled(newDriver(4, 2048, 52), none), false, true},
+		"i40e in MFP mode":          {ruled(newDriver(4, 512, 52), none), false, true},
+		"ena without field choice":  {ruled(newDriver(4, 128, 40), none), false, true},
+		"ixgbe":                     {ruled(newDriver(4, 128, 40), intel), false, true},
+		"igb":                       {ruled(newDriver(4, 128, 40), intel), false, true},
+		"igc":                       {ruled(newDriver(4, 128, 40), intel), false, true},
+		"bnxt":                      {ruled(newDriver(4, 128, 40), tuples), false, true},
+		"virtio_net":                {ruled(newDriver(4, 128, 40), pairs), false, true},
+		"hv_netvsc":                 {ruled(newDriver(4, 128, 40), pairs), false, true},
+		"otx2":                      {ruled(newDriver(4, 256, 44), pairs), false, true},
+		"gve":                       {ruled(newDriver(4, 128, 40), none), false, true},
+		"veth":                      {changed(newDriver(4, 128, 40), func(d *driver) { d.unable = true }), false, true},
+		"a key that stays":          {changed(newDriver(4, 128, 40), func(d *driver) { d.fixed = true }), false, false},
+		"a table of no power of 2":  {newDriver(4, 72, 40), false, false},
+		"a driver without table":    {newDriver(4, 0, 40), false, false},
+		"a driver without key":      {newDriver(4, 128, 0), false, false},
+		"one that says yes only":    {changed(newDriver(4, 128, 40), func(d *driver) { d.deaf = true }), false, false},
+		"a symmetric hash before":   {changed(newDriver(4, 512, 52), func(d *driver) { d.spread.Transform = 1 }), true, false},
+		"another function before":   {changed(newDriver(4, 512, 52), func(d *driver) { d.spread.Function = 4 }), true, false},
+		"no transformations at all": {changed(newDriver(4, 128, 40), func(d *driver) { d.spread.Transform = TransformUnsettable }), true, false},
 		"TCP but not UDP": {ruled(newDriver(4, 128, 40), func(_ *driver, k Kind, f Fields) error {
 			if k == UDP6 {
 				return intel(nil, k, f)
 			}
 			return nil
-		}), false},
+		}), false, false},
 	}
 	for name, c := range cases {
 		other := newDriver(4, 512, 52)
@@ -169,6 +170,9 @@ func TestDriversAcceptOrRefuse(t *testing.T) {
 			_, err := BySide(members, 2)
 			if c.accept != (err == nil) || err != nil && !errors.Is(err, ErrSide) {
 				t.Errorf("%s: %v", name, err)
+			}
+			if !c.accept && c.refuses && c.made.changes != 0 {
+				t.Errorf("%s: %d changes before it refused", name, c.made.changes)
 			}
 			if err != nil && !strings.Contains(err.Error(), "eth") && !strings.Contains(err.Error(), "table") && !strings.Contains(err.Error(), "key") {
 				t.Errorf("%s: the error names no NIC: %v", name, err)

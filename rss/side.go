@@ -169,27 +169,31 @@ func BySide(members []Member, workers int) (*Placement, error) {
 	return p, nil
 }
 
-// place sets one NIC and leaves in s what it has then. A symmetric
-// transformation goes first: it wants both sides hashed.
+// place sets one NIC and leaves in s what it has then. Fields come first: most
+// drivers that refuse refuse them, and nothing has changed then. A symmetric
+// transformation has to go before: it wants both sides hashed.
 func (m *Member) place(s *Spread, workers, least int) error {
-	want := Spread{Queues: make([]uint32, len(s.Queues)), Key: SymmetricKey(len(s.Key)), Function: FunctionToeplitz, Transform: s.Transform}
-	if want.Transform != TransformUnsettable {
-		want.Transform = TransformNone
+	want := m.spread(s, workers, least)
+	set := func() error {
+		if want.equal(s) {
+			return nil
+		}
+		return m.NIC.SetSpread(want)
 	}
-	for i := range want.Queues {
-		// The same worker as in the shortest table; its queues take turns.
-		worker, turn := i%least%workers, i%least/workers
-		queues := (m.Queues - worker + workers - 1) / workers
-		want.Queues[i] = uint32(worker + workers*(turn%max(queues, 1)))
-	}
-	if !want.equal(s) {
-		if err := m.NIC.SetSpread(want); err != nil {
-			return fmt.Errorf("set key and table: %w", err)
+	symmetric := want.Transform != s.Transform
+	if symmetric {
+		if err := set(); err != nil {
+			return err
 		}
 	}
 	for _, k := range Kinds {
 		if err := m.NIC.SetFields(k, m.Side); err != nil {
 			return fmt.Errorf("hash %v of %v: %w", m.Side, k, err)
+		}
+	}
+	if !symmetric {
+		if err := set(); err != nil {
+			return err
 		}
 	}
 	for _, k := range Kinds {
@@ -200,4 +204,19 @@ func (m *Member) place(s *Spread, workers, least int) error {
 	var err error
 	*s, err = m.NIC.Spread()
 	return err
+}
+
+// spread returns key and table that a NIC with s should have.
+func (m *Member) spread(s *Spread, workers, least int) Spread {
+	want := Spread{Queues: make([]uint32, len(s.Queues)), Key: SymmetricKey(len(s.Key)), Function: FunctionToeplitz, Transform: s.Transform}
+	if want.Transform != TransformUnsettable {
+		want.Transform = TransformNone
+	}
+	for i := range want.Queues {
+		// The same worker as in the shortest table; its queues take turns.
+		worker, turn := i%least%workers, i%least/workers
+		queues := (m.Queues - worker + workers - 1) / workers
+		want.Queues[i] = uint32(worker + workers*(turn%max(queues, 1)))
+	}
+	return want
 }

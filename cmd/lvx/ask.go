@@ -61,6 +61,9 @@ func runInfo(ctx context.Context, args []string, std stdio) int {
 func printInfo(out io.Writer, info admin.Info) {
 	n := info.Counters
 	fmt.Fprintf(out, "lvx %s, AF_XDP mode %s, %d of %d connections\n", info.Version, info.Mode, info.Conns, info.TableSize)
+	if info.Workers > 1 {
+		fmt.Fprintf(out, "%d workers, frames come to their owner %s\n", info.Workers, info.Placing)
+	}
 	left, right := n["received"]+n["originated"]+n["taken"], n["transmitted"]+n["dropped"]+n["passed-up"]+n["held"]+n["handed"]
 	sign := "="
 	if left != right {

@@ -170,5 +170,5 @@ func (a administered) ApplyEach(ctx context.Context, edits []service.Edit) (admi
 // Info implements admin.Director.
 func (a administered) Info(ctx context.Context) (admin.Info, error) {
 	i, err := a.Director.Info(ctx)
-	return admin.Info{Version: version(), Mode: i.Mode, TableSize: i.Capacity, Conns: i.Conns, Counters: i.Counters}, err
+	return admin.Info{Version: version(), Mode: i.Mode, TableSize: i.Capacity, Conns: i.Conns, Workers: i.Workers, Placing: i.Placing, Counters: i.Counters}, err
 }

@@ -157,8 +157,13 @@ func TestEveryQueueOfANICIsServed(t *testing.T) {
 					t.Errorf("one queue received nothing, so this shows nothing:\n%s", queues)
 				}
 			}
-			if info := r.Info(); workers == "2" && !strings.Contains(info, "handed") {
+			info := r.Info()
+			if workers == "2" && !strings.Contains(info, " handed ") {
 				t.Errorf("nothing was handed over, so this shows nothing:\n%s", info)
+			}
+			// A veth cannot place packets by the client.
+			if says := strings.Contains(info, "2 workers, frames come to their owner by hand-over"); says != (workers == "2") {
+				t.Errorf("how frames come to two workers:\n%s", info)
 			}
 		})
 	}
