@@ -131,22 +131,21 @@ func (d *Director) ownAddresses() map[netip.Addr]bool {
 // alone need no steering.
 func (d *Director) wanted() (services, replies map[key]bool) {
 	services, replies = map[key]bool{}, map[key]bool{}
-	if d.set.Len() == 0 {
-		return services, replies
-	}
+	is4 := map[bool]bool{} // families that have a service
 	everywhere := func(k service.Key) {
 		for link := range d.links.list {
 			services[key{link, uint8(k.Protocol), k.Address}] = true
 		}
 	}
 	for _, s := range d.set.Services() {
+		is4[s.Address.Addr().Is4()] = true
 		everywhere(s.Key)
 	}
 	for _, s := range d.roster.Servers() {
-		if s.Deleted() && s.Idle() {
+		k := s.Service().Key
+		if s.Deleted() && s.Idle() || !is4[k.Address.Addr().Is4()] {
 			continue
 		}
-		k := s.Service().Key
 		everywhere(k)
 		for link := range d.links.list {
 			if s.Links()>>link&1 != 0 {
