@@ -49,28 +49,37 @@ const generatorCPU = 0
 
 func directorCPU() int { return min(1, runtime.NumCPU()-1) }
 
-// slice is how long an urgent thread runs before others have their turn. A
-// short one makes it preempt them when it wakes (Linux 6.12); a nice value
-// alone does not.
+// slice is how long a thread put before others runs before they have their
+// turn. A short one makes it preempt them when it wakes (Linux 6.12); a nice
+// value alone does not.
 const slice = 100 * time.Microsecond
 
-// pin keeps a thread on one CPU, and puts it before others if urgent. Thread
-// 0 is the calling one.
-func pin(thread, cpu int, urgent bool) error {
+// Nice values. A worker that has to share its core with the thread that polls
+// its NIC gets further if it is put before that thread: what is received and
+// finds the ring full is lost work.
+const (
+	asIs   = 0
+	first  = -20
+	second = -12
+)
+
+// pin keeps a thread on one CPU and gives it a nice value, unless that is
+// asIs. Thread 0 is the calling one.
+func pin(thread, cpu, nice int) error {
 	var set unix.CPUSet
 	set.Set(cpu)
 	if err := unix.SchedSetaffinity(thread, &set); err != nil {
 		return fmt.Errorf("pin thread %d to CPU %d: %w", thread, cpu, err)
 	}
-	if urgent { // refused in some containers
-		unix.SchedSetAttr(thread, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Nice: -20, Runtime: uint64(slice)}, 0)
+	if nice != asIs { // refused in some containers
+		unix.SchedSetAttr(thread, &unix.SchedAttr{Size: unix.SizeofSchedAttr, Nice: int32(nice), Runtime: uint64(slice)}, 0)
 	}
 	return nil
 }
 
 // pinProcess pins all threads of a process. Threads that it starts later are
 // where the one that starts them is.
-func pinProcess(pid, cpu int, urgent bool) error {
+func pinProcess(pid, cpu, nice int) error {
 	threads, err := filepath.Glob(fmt.Sprintf("/proc/%d/task/[0-9]*", pid))
 	if err != nil || threads == nil {
 		return fmt.Errorf("pin process %d: it is not there", pid)
@@ -80,16 +89,16 @@ func pinProcess(pid, cpu int, urgent bool) error {
 		if err != nil {
 			continue
 		}
-		if err := pin(thread, cpu, urgent); err != nil && !errors.Is(err, unix.ESRCH) {
+		if err := pin(thread, cpu, nice); err != nil && !errors.Is(err, unix.ESRCH) {
 			return err
 		}
 	}
 	return nil
 }
 
-// pinPolling pins the kernel's threads that poll a NIC of that name, and
-// returns how many there are.
-func pinPolling(nic string, cpu int, urgent bool) (n int) {
+// pinPolling pins the kernel's threads that poll a NIC of that name, in any
+// namespace, and returns how many there are.
+func pinPolling(nic string, cpu, nice int) (n int) {
 	names, _ := filepath.Glob("/proc/[0-9]*/comm")
 	for _, path := range names {
 		name, err := os.ReadFile(path)
@@ -97,7 +106,7 @@ func pinPolling(nic string, cpu int, urgent bool) (n int) {
 			continue
 		}
 		thread, err := strconv.Atoi(filepath.Base(filepath.Dir(path)))
-		if err == nil && pin(thread, cpu, urgent) == nil {
+		if err == nil && pin(thread, cpu, nice) == nil {
 			n++
 		}
 	}

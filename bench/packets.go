@@ -68,14 +68,9 @@ func closeAll(all []*Contender) error {
 
 // steadyRound measures each number of flows once with every contender.
 func (r *Result) steadyRound(ctx context.Context, o Options, all []*Contender, p Placement) error {
-	for _, c := range all {
-		if err := c.place(p, o.Urgent); err != nil {
-			return err
-		}
-	}
 	for _, flows := range o.Flows {
 		for _, c := range all {
-			if err := c.prefill(ctx, o, flows); err != nil {
+			if err := errors.Join(c.place(p, o.Urgent), c.prefill(ctx, o, flows)); err != nil {
 				return err
 			}
 			before, err := c.ledger()

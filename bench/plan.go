@@ -86,16 +86,23 @@ func (c *Contender) place(p Placement, urgent bool) error {
 	if _, err := command(c.Director, "sh", "-c", "for n in "+public+" "+private+"; do echo "+threaded+" > /sys/class/net/$n/threaded; done 2>/dev/null; true"); err != nil {
 		return fmt.Errorf("place %s: %w", c.Name, err)
 	}
-	if p == Alone && pinPolling(public, directorCPU(), urgent) == 0 {
-		return fmt.Errorf("place %s: no thread of the kernel polls %s", c.Name, public)
+	polling, process := asIs, asIs
+	switch {
+	case urgent && c.process == nil:
+		polling = first
+	case urgent:
+		polling, process = second, first
 	}
 	if p == Alone {
-		pinPolling(private, directorCPU(), urgent)
+		if pinPolling(public, directorCPU(), polling) == 0 {
+			return fmt.Errorf("place %s: no thread of the kernel polls %s", c.Name, public)
+		}
+		pinPolling(private, directorCPU(), polling)
 	}
 	if c.process == nil {
 		return nil
 	}
-	return pinProcess(c.PID(), directorCPU(), urgent)
+	return pinProcess(c.PID(), directorCPU(), process)
 }
 
 // Run measures everything that the options do not skip.

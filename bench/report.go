@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -36,6 +37,9 @@ func (r *Result) WriteFiles(dir, host string) (string, error) {
 	return path, f.Close()
 }
 
+// quiet is the load below which a machine has nothing else to do.
+const quiet = 1.5
+
 // Write writes the result as Markdown; plots are file names beside it.
 func (r *Result) Write(to io.Writer, plots []string) {
 	w := writer{to}
@@ -46,6 +50,9 @@ func (r *Result) Write(to io.Writer, plots []string) {
 		w.line("- %s: %s", row[0], row[1])
 	}
 	w.line("- load after: %s (the measurement's own load included)", r.loadAfter)
+	if before, err := strconv.ParseFloat(r.loadBefore, 64); err == nil && before > quiet {
+		w.line("- **this machine was busy with other things**: a run on a quiet one (load below %.1f) is still to be made", quiet)
+	}
 	w.line("- AF_XDP mode: native, copy (veth has no zero copy)")
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		if r.absent[name] {
@@ -108,7 +115,7 @@ func (r *Result) writeRates(w writer) {
 		return
 	}
 	w.line("\n## Small UDP frames (60 bytes, 64 with FCS), Mpps at the servers")
-	w.line("\nThe generator has a core of its own. Of veth, frames are received on the core of whoever polls: \"%s\" gives lvx and bare two cores and nftables a share of the generator's; \"%s\" gives each one core and the generator the other.", Apart, Alone)
+	w.line("\nThe generator has a core of its own. Of veth, frames are received on the core of whoever polls: \"%s\" gives lvx and bare two cores and nftables a share of the generator's; \"%s\" gives each one core and the generator the other; there lvx and bare are put before the thread that polls the NIC (nice %d and %d).", Apart, Alone, first, second)
 	for _, p := range []Placement{Apart, Alone} {
 		w.line("\n### %s\n", p)
 		w.head("flows", "lvx", "bare forwarder", "nftables", "lvx / bare", "lvx / nftables", "ns of CPU a frame: lvx", "bare")

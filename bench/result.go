@@ -8,12 +8,13 @@ import (
 
 // Result is all figures of one run.
 type Result struct {
-	options   Options
-	began     time.Time
-	machine   [][2]string
-	absent    map[string]bool
-	missing   []string // parts that could not be measured, and why
-	loadAfter string
+	options    Options
+	began      time.Time
+	machine    [][2]string
+	absent     map[string]bool
+	missing    []string // parts that could not be measured, and why
+	loadBefore string
+	loadAfter  string
 
 	rates    map[point][]Sample
 	ledgers  []Ledger
@@ -32,7 +33,7 @@ type point struct {
 }
 
 func newResult(o Options) *Result {
-	r := &Result{options: o, began: time.Now(), machine: machine(), absent: map[string]bool{}, rates: map[point][]Sample{}}
+	r := &Result{options: o, began: time.Now(), machine: machine(), loadBefore: load(), absent: map[string]bool{}, rates: map[point][]Sample{}}
 	for name, k := range kinds {
 		r.absent[name] = !k.installed()
 	}

@@ -164,7 +164,11 @@ func (s *Site) generate(ctx context.Context, l Load, urgent bool) (g *Generator,
 	done := make(chan error, 1)
 	go func() {
 		done <- s.Client.Do(func() error {
-			if err := pin(0, generatorCPU, urgent); err != nil {
+			nice := asIs
+			if urgent {
+				nice = first
+			}
+			if err := pin(0, generatorCPU, nice); err != nil {
 				return err
 			}
 			return g.Run(ctx)

@@ -111,6 +111,9 @@ func generate(ctx context.Context, out io.Writer, nic int, t bench.Traffic, thre
 	t.Rate, t.Most = t.Rate/float64(threads), t.Most/uint64(threads)
 	all := make([]*bench.Generator, threads)
 	for i := range all {
+		if t.Fresh > 0 && i > 0 { // new flows of its own
+			t.From = apart(t.From, t.To.Is6())
+		}
 		g, err := bench.NewGenerator(nic, t)
 		if err != nil {
 			return err
@@ -144,6 +147,20 @@ func generate(ctx context.Context, out io.Writer, nic int, t bench.Traffic, thre
 	}
 	fmt.Fprintf(out, "sent %d frames in %.3f s: %.0f frames/s; %d of them opened a flow\n", sent, elapsed.Seconds(), float64(sent)/elapsed.Seconds(), opened)
 	return errors.Join(errs...)
+}
+
+// apart returns the first source address of the next thread: 2^20 further on.
+func apart(a netip.Addr, v6 bool) netip.Addr {
+	if !a.IsValid() {
+		a = netip.MustParseAddr("10.0.0.1")
+		if v6 {
+			a = netip.MustParseAddr("fd00:10::1")
+		}
+	}
+	b := a.AsSlice()
+	b[len(b)-3] += 16
+	next, _ := netip.AddrFromSlice(b)
+	return next
 }
 
 func benchSink(f *flag.FlagSet) func(context.Context, stdio) error {
