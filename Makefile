@@ -2,7 +2,7 @@
 # Tests that need root say so and are skipped without it.
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
-.PHONY: all lvx toolchain generate check test integration test-vm demo bench bench-short clean
+.PHONY: all lvx toolchain generate check test integration test-vm test-ipvs demo bench bench-short clean
 
 all: lvx
 
@@ -35,6 +35,9 @@ integration: lvx
 # a cache folder. VM_SHORT=1 for the short form.
 test-vm: toolchain
 	LVX_VM=1 $(GO) test -v -count=1 -timeout 60m ./internal/vm
+
+test-ipvs: toolchain
+	LVX_IPVS=1 $(GO) test -v -count=1 -timeout 60m ./internal/oracle
 
 demo: lvx
 	./lvx demo

@@ -1,0 +1,145 @@
+package oracle
+
+import (
+	"encoding/binary"
+	"slices"
+
+	"github.com/lvx-lb/lvx/internal/oracle/record"
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// allowance is a difference that is meant, or that nobody could tell from
+// chance. level changes both frames so that nothing else is hidden by it.
+type allowance struct {
+	name, reason string
+	level        func(kernel, lvx *view) // nil: it is about whole frames
+}
+
+// Two allowances are about whole frames.
+const (
+	limited          = "error-limited"
+	parameterProblem = "parameter-problem"
+)
+
+// allowances is the one list of what may differ.
+var allowances = []allowance{
+	{limited, "both limit the ICMP errors to a host by the same rule, but the kernel's local answers, which lvx leaves to it, " +
+		"use up the same tokens: one may be missing when the host was sent a burst of them before", nil},
+	{parameterProblem, "lvx translates ICMP type 12; IPVS takes no notice of it", nil},
+	{"udp-checksum-0", "lvx leaves a UDP packet without checksum without one; IPVS computes it for each packet",
+		func(k, l *view) {
+			if l.proto == protoUDP && l.l4 != nil && l.l4[6] == 0 && l.l4[7] == 0 {
+				clear(k.l4[6:8])
+			}
+		}},
+	{"identification", "of what a director sends itself without DF, the kernel chooses the identification by secret and time",
+		func(k, l *view) {
+			if !k.v6 && k.proto == protoICMP && k.own && l.own {
+				k.forget(4, 6)
+				l.forget(4, 6)
+			}
+		}},
+	{"fragment-id-6", "a datagram of IPv6 that is fragmented again gets an identification chosen by secret",
+		func(k, l *view) {
+			if k.fragment6 && l.fragment6 {
+				clear(k.frame[58:62])
+				clear(l.frame[58:62])
+			}
+		}},
+	{"timestamp", "the kernel writes the time of day into an IPv4 timestamp option, as a router may; lvx has no clock there",
+		func(k, l *view) {
+			if !k.v6 && !l.v6 && k.frame[14] > 0x45 && k.frame[34] == 68 && l.frame[14] > 0x45 {
+				from, to := 20+2, min(20+int(k.frame[35]), int(k.frame[14]&15)*4)
+				k.forget(from, to)
+				l.forget(from, to)
+			}
+		}},
+	{"flow-label", "the kernel gives the IPv6 packets that it sends itself a flow label made from a secret",
+		func(k, l *view) {
+			if k.v6 && l.v6 && k.own && l.own {
+				k.frame[15] &= 0xf0
+				l.frame[15] &= 0xf0
+				clear(k.frame[16:18])
+				clear(l.frame[16:18])
+			}
+		}},
+}
+
+// burst is how many ICMP errors a host is sent before they are limited.
+const burst = 6
+
+func isParameterProblem(f record.Frame) bool {
+	at, proto := transport(f)
+	return proto == protoICMP && len(f) > at && f[at] == 12
+}
+
+// view is a frame with the parts that allowances look at.
+type view struct {
+	frame     []byte
+	v6, own   bool // own: an ICMP error, echo reply or reset made by the director itself
+	fragment6 bool
+	proto     uint8
+	l4        []byte // of UDP
+}
+
+func look(f record.Frame) (v view, ok bool) {
+	v.frame = slices.Clone(f)
+	var p packet.Packet
+	if packet.Parse(v.frame, &p) != packet.OK {
+		return v, false
+	}
+	v.v6, v.proto, v.fragment6 = p.V6, p.Proto, p.V6 && p.Fragment && p.FragHeader == 54
+	v.own = p.TTL == 64 && slices.Contains(own, p.Src)
+	if p.Proto == packet.UDP && p.HasPorts {
+		v.l4 = v.frame[p.L4:]
+	}
+	return v, true
+}
+
+// forget clears bytes of the IPv4 header, and its checksum if that was right.
+func (v *view) forget(from, to int) {
+	h := v.frame[14 : 14+int(v.frame[14]&15)*4]
+	if folded(sum(h, 0)) != 0 {
+		return
+	}
+	clear(h[from:to])
+	clear(h[10:12])
+	binary.BigEndian.PutUint16(h[10:], folded(sum(h, 0)))
+}
+
+// alike compares two frames and counts the allowances that were needed.
+func (t *tally) alike(kernel, lvx record.Frame) bool {
+	t.frames++
+	if same(kernel, lvx) {
+		return true
+	}
+	if kernel == nil || lvx == nil {
+		return false
+	}
+	k, ok := look(kernel)
+	l, ok2 := look(lvx)
+	if !ok || !ok2 || k.proto != l.proto || k.v6 != l.v6 || (k.l4 == nil) != (l.l4 == nil) {
+		return false
+	}
+	for _, a := range allowances {
+		if a.level == nil {
+			continue
+		}
+		before := slices.Concat(k.frame, l.frame)
+		a.level(&k, &l)
+		if !slices.Equal(before, slices.Concat(k.frame, l.frame)) {
+			t.allowed[a.name]++
+		}
+	}
+	return same(k.frame, l.frame)
+}
+
+// isError reports an ICMP error that the director made itself and that is
+// subject to its limit.
+func isError(f record.Frame) bool {
+	var p packet.Packet
+	if f == nil || packet.Parse(slices.Clone(f), &p) != packet.OK || !p.IsError || p.TTL != 64 || !slices.Contains(own, p.Src) {
+		return false
+	}
+	return p.V6 || p.ICMPType != packet.Unreachable || p.ICMPCode != 4
+}

@@ -1,0 +1,228 @@
+package oracle
+
+import (
+	"bytes"
+	"cmp"
+	"encoding/hex"
+	"fmt"
+	"slices"
+	"strings"
+	"testing"
+
+	"github.com/google/gopacket"
+	"github.com/google/gopacket/layers"
+	"github.com/lvx-lb/lvx/internal/oracle/record"
+)
+
+// difference is where lvx and the kernel did not do the same.
+type difference struct {
+	scenario string
+	seed     uint64
+	step     int
+	what     string
+	text     string
+}
+
+func (d difference) String() string {
+	return fmt.Sprintf("scenario %s (seed %d), step %d: %s\n%s", d.scenario, d.seed, d.step+1, d.what, d.text)
+}
+
+// comparison is a scenario on its way through the twin.
+type comparison struct {
+	*twin
+	scenario *record.Scenario
+	at       int
+	tally    *tally
+	found    []difference
+}
+
+// replay plays a recording to lvx and returns the differences, at most a few:
+// what follows the first is mostly its consequence.
+func replay(t testing.TB, s *record.Scenario, f *fault, counted *tally) []difference {
+	t.Helper()
+	c := &comparison{twin: newTwin(t, f), scenario: s, tally: counted}
+	for i := range s.Steps {
+		c.at = i
+		if err := c.step(&s.Steps[i]); err != nil {
+			c.differ("the step failed", err.Error())
+		}
+		if w := c.worker; !w.Counters.Balanced(w.Held()) {
+			c.differ("the frame balance is off", fmt.Sprintf("%+v", w.Counters))
+		}
+		if len(c.found) >= 3 {
+			break
+		}
+	}
+	return c.found
+}
+
+func (c *comparison) differ(what, text string) {
+	c.found = append(c.found, difference{c.scenario.Scenario, c.scenario.Seed, c.at, what, text})
+}
+
+func (c *comparison) step(s *record.Step) error {
+	r := s.Result
+	c.advance(epoch + r.At)
+	c.up = c.up[:0]
+	c.tally.note(c.twin, s)
+	switch {
+	case len(s.Frames) > 0:
+		if err := c.arrive(s.NIC, s.Frames); err != nil {
+			return err
+		}
+	case len(s.Command) > 0:
+		err := c.command(s.Command, s.Input)
+		if (err == nil) != (r.Code == 0) {
+			c.differ(fmt.Sprintf("command %q", s.Command[1:]), fmt.Sprintf("kernel: status %d %s\nlvx: %v", r.Code, r.Output, err))
+		}
+		c.run()
+	case s.Sleep > 0:
+		c.advance(epoch + r.At + s.Sleep)
+	case s.List:
+		return c.lists(r)
+	}
+	c.frames(s, r)
+	return nil
+}
+
+// frames compares what has left. What lvx passed up is answered or forwarded
+// by the kernel as one that has no services would.
+func (c *comparison) frames(s *record.Step, r *record.Result) {
+	got, passed := c.sent(), len(c.up) > 0
+	if isParameterProblem(first(s.Frames)) {
+		c.tally.allowed[parameterProblem]++
+		return
+	}
+	if passed {
+		got = append(got, r.Plain...)
+	}
+	for _, n := range []record.NIC{record.Public, record.Private} {
+		here := func(l record.Left) bool { return l.NIC != n }
+		k, l := slices.DeleteFunc(slices.Clone(r.Out), here), slices.DeleteFunc(slices.Clone(got), here)
+		for i := range max(len(k), len(l)) {
+			var kernel, lvx record.Frame
+			if i < len(k) {
+				kernel = k[i].Frame
+			}
+			if i < len(l) {
+				lvx = l[i].Frame
+			}
+			if c.tally.alike(kernel, lvx) || c.limits(kernel, lvx) {
+				continue
+			}
+			passedUp := ""
+			if passed {
+				passedUp = " (lvx passed up)"
+			}
+			c.differ(fmt.Sprintf("%s: frame %d of %d and %d on the %v NIC%s", s.Kind, i+1, len(k), len(l), n, passedUp),
+				fmt.Sprintf("in:\n%skernel:\n%slvx:\n%s", dissect(first(s.Frames)), dissect(kernel), dissect(lvx)))
+			return
+		}
+	}
+}
+
+// limits reports whether one of two frames is an ICMP error, and the other is
+// missing because its destination was told too much already.
+func (c *comparison) limits(kernel, lvx record.Frame) bool {
+	one := kernel
+	if kernel == nil {
+		one = lvx
+	}
+	if kernel != nil && lvx != nil || !isError(one) {
+		return false
+	}
+	told := 0
+	for _, s := range c.scenario.Steps[:c.at+1] {
+		for _, l := range s.Result.Out {
+			if isError(l.Frame) && bytes.Equal(addressee(l.Frame), addressee(one)) {
+				told++
+			}
+		}
+	}
+	if told < burst {
+		return false
+	}
+	c.tally.allowed[limited]++
+	return true
+}
+
+func addressee(f record.Frame) []byte {
+	if f[12] == 0x86 {
+		return f[38:54]
+	}
+	return f[30:34]
+}
+
+func first(frames []record.Frame) record.Frame {
+	if len(frames) == 0 {
+		return nil
+	}
+	return frames[0]
+}
+
+// lists compares connections and counts.
+func (c *comparison) lists(r *record.Result) error {
+	kernel, err := parseConns(r.Conns)
+	if err != nil {
+		return err
+	}
+	lvx := c.conns()
+	order := func(a, b conn) int {
+		return cmp.Or(cmp.Compare(a.proto, b.proto), a.client.Compare(b.client), a.virtual.Compare(b.virtual))
+	}
+	slices.SortFunc(kernel, order)
+	slices.SortFunc(lvx, order)
+	if !slices.EqualFunc(kernel, lvx, sameConn) {
+		c.differ("connections", twoLists(kernel, lvx, sameConn))
+	}
+	servers, err := parseServers(r.Services)
+	if err != nil {
+		return err
+	}
+	mine := c.servers()
+	byService := func(a, b server) int {
+		return cmp.Or(strings.Compare(a.service, b.service), cmp.Compare(a.order, b.order))
+	}
+	slices.SortFunc(servers, byService)
+	slices.SortFunc(mine, byService)
+	if !slices.Equal(servers, mine) {
+		c.differ("servers", twoLists(servers, mine, func(a, b server) bool { return a == b }))
+	}
+	c.tally.lists++
+	c.tally.conns += len(kernel)
+	return nil
+}
+
+// sameConn allows a second more or less: the kernel counts in 4 ms, lvx in 100.
+func sameConn(a, b conn) bool {
+	late := a.expires - b.expires
+	a.expires, b.expires = 0, 0
+	return a == b && late >= -1 && late <= 1
+}
+
+func twoLists[T any](kernel, lvx []T, same func(a, b T) bool) string {
+	var text strings.Builder
+	only := func(name string, a, b []T) {
+		for _, x := range a {
+			if !slices.ContainsFunc(b, func(y T) bool { return same(x, y) || same(y, x) }) {
+				fmt.Fprintf(&text, "  only %s: %+v\n", name, x)
+			}
+		}
+	}
+	only("the kernel", kernel, lvx)
+	only("lvx", lvx, kernel)
+	return text.String()
+}
+
+func dissect(f record.Frame) string {
+	if f == nil {
+		return "  no frame\n"
+	}
+	var text strings.Builder
+	for _, l := range gopacket.NewPacket(f, layers.LayerTypeEthernet, gopacket.Default).Layers() {
+		fmt.Fprintf(&text, "  %.240s\n", gopacket.LayerString(l))
+	}
+	return text.String() + "  " + hex.EncodeToString(f[:min(len(f), 120)]) + "\n"
+}
+
+func same(a, b record.Frame) bool { return a != nil && b != nil && bytes.Equal(a, b) }

@@ -1,0 +1,157 @@
+package oracle
+
+import (
+	"bytes"
+	"compress/gzip"
+	"encoding/base64"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"slices"
+	"strconv"
+	"testing"
+	"time"
+
+	"github.com/lvx-lb/lvx/internal/oracle/record"
+	"github.com/lvx-lb/lvx/internal/vm"
+)
+
+const (
+	// portion is how many scenarios the guest plays at a time.
+	portion = 20
+	// forever is on the guest's clock, where years go by.
+	forever = 5000 * time.Hour
+)
+
+// plan says what is played: all scripts and cells, and random scenarios.
+func plan(t *testing.T) []*record.Scenario {
+	t.Helper()
+	all := append(scripts(t), matrix()...)
+	seeds, first := 220, uint64(1)
+	if os.Getenv("IPVS_SHORT") != "" {
+		seeds = 50
+	}
+	if text := os.Getenv("IPVS_SEED"); text != "" {
+		seed, err := strconv.ParseUint(text, 10, 64)
+		if err != nil {
+			t.Fatalf("IPVS_SEED: %v", err)
+		}
+		seeds, first = 1, seed
+	}
+	for n := range uint64(seeds) {
+		all = append(all, write(t, first+n))
+	}
+	return all
+}
+
+// TestKernelAndLvxAgree plays all scenarios to the kernel and to lvx.
+func TestKernelAndLvxAgree(t *testing.T) {
+	if os.Getenv("LVX_IPVS") == "" {
+		t.Skip("takes minutes and packages from Debian's archive; run: make test-ipvs")
+	}
+	began := time.Now()
+	all := plan(t)
+	guest := boot(t, all)
+	t.Logf("%s: kernel %s has booted", time.Since(began).Round(time.Second), guest.Version)
+	var recording []*record.Scenario
+	counted := newTally()
+	for n := range (len(all) + portion - 1) / portion {
+		played := play(t, guest, n)
+		for _, s := range played {
+			counted.scenarios++
+			for _, d := range replay(t, s, nil, counted) {
+				t.Errorf("%v", d)
+			}
+		}
+		recording = append(recording, played...)
+		t.Logf("%s: %d of %d scenarios, %d packets", time.Since(began).Round(time.Second), len(recording), len(all), counted.packets)
+	}
+	guest.Stop()
+	keep(t, recording)
+	t.Log(counted)
+	if os.Getenv("IPVS_SEED") == "" {
+		findFaults(t, recording)
+	}
+	t.Logf("%s in all", time.Since(began).Round(time.Second))
+}
+
+// boot starts a machine with the scenarios in it.
+func boot(t *testing.T, all []*record.Scenario) *vm.Machine {
+	t.Helper()
+	dir := t.TempDir()
+	files := map[string]string{"setup.sh": "guest/setup.sh"}
+	for name, source := range map[string]string{"init": "internal/vm/guest", "usr/bin/oracle": "internal/oracle/guest"} {
+		files[name] = filepath.Join(dir, filepath.Base(source)+filepath.Base(name))
+		cmd := exec.Command("go", "build", "-trimpath", "-o", files[name], "github.com/lvx-lb/lvx/"+source)
+		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux")
+		if out, err := cmd.CombinedOutput(); err != nil {
+			t.Fatalf("build %s: %v: %s", source, err, out)
+		}
+	}
+	n := 0
+	for part := range slices.Chunk(all, portion) {
+		var text bytes.Buffer
+		name := fmt.Sprintf("scenarios/%d", n)
+		files[name] = filepath.Join(dir, strconv.Itoa(n))
+		if err := errors.Join(record.Write(&text, part...), os.WriteFile(files[name], text.Bytes(), 0o644)); err != nil {
+			t.Fatal(err)
+		}
+		n++
+	}
+	m, err := vm.Boot(vm.Config{Kernel: "6.1", Dense: true, Files: files})
+	if errors.Is(err, vm.ErrPackages) && os.Getenv("IPVS_SHORT") != "" {
+		t.Skip(err)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(m.Stop)
+	if out, code, err := m.Run("bash /setup.sh", forever); code != 0 || err != nil {
+		t.Fatalf("set up the network: %s %v", out, err)
+	}
+	return m
+}
+
+// play has the guest play portion n and returns the recording.
+func play(t *testing.T, m *vm.Machine, n int) []*record.Scenario {
+	t.Helper()
+	out, code, err := m.Run(fmt.Sprintf("oracle /scenarios/%d /recording && base64 -w0 /recording", n), forever)
+	if code != 0 || err != nil {
+		t.Fatalf("play scenarios: %s %v\n%s", out, err, m.Console())
+	}
+	packed, err := base64.StdEncoding.DecodeString(out)
+	if err != nil {
+		t.Fatalf("read the guest's recording: %v", err)
+	}
+	zip, err := gzip.NewReader(bytes.NewReader(packed))
+	if err != nil {
+		t.Fatal(err)
+	}
+	all, err := record.Read(zip)
+	if err != nil {
+		t.Fatal(err)
+	}
+	return all
+}
+
+// keep writes the recording for a closer look; with -update a part of it
+// becomes what other runs replay.
+func keep(t *testing.T, all []*record.Scenario) {
+	t.Helper()
+	name := filepath.Join(os.TempDir(), "lvx-oracle.jsonl.gz")
+	if *update {
+		name = "testdata/recordings/kernel-6.1.jsonl.gz"
+		all = all[:min(len(all), len(scripts(t))+len(ways)+30)]
+	}
+	file, err := os.Create(name)
+	if err != nil {
+		t.Fatal(err)
+	}
+	zip, _ := gzip.NewWriterLevel(file, gzip.BestCompression)
+	if err := errors.Join(record.Write(zip, all...), zip.Close(), file.Close()); err != nil {
+		t.Fatal(err)
+	}
+	t.Logf("recording: %s", name)
+}

@@ -1,0 +1,115 @@
+package oracle
+
+import (
+	"encoding/hex"
+	"fmt"
+	"net/netip"
+	"strconv"
+	"strings"
+)
+
+// conn is a connection as both sides list it.
+type conn struct {
+	proto                 string
+	client, virtual, real netip.AddrPort
+	state                 string
+	expires               int // seconds
+}
+
+func (c conn) String() string {
+	return fmt.Sprintf("%s %v %v %v %s %d", c.proto, c.client, c.virtual, c.real, c.state, c.expires)
+}
+
+// server is a real server as both sides list it; order counts from the head
+// of the service's list.
+type server struct {
+	service          string
+	order            int
+	real             netip.AddrPort
+	weight           int
+	active, inactive int
+}
+
+// parseConns reads the lines of /proc/net/ip_vs_conn.
+func parseConns(lines []string) ([]conn, error) {
+	var all []conn
+	for _, line := range lines {
+		f := strings.Fields(line)
+		if len(f) < 9 {
+			return nil, fmt.Errorf("read connection %q: too short", line)
+		}
+		c := conn{proto: f[0], state: f[7]}
+		for i, e := range []*netip.AddrPort{&c.client, &c.virtual, &c.real} {
+			port, err := strconv.ParseUint(f[2+2*i], 16, 16)
+			addr, err2 := parseHex(f[1+2*i])
+			if err != nil || err2 != nil {
+				return nil, fmt.Errorf("read connection %q: %v %v", line, err, err2)
+			}
+			*e = netip.AddrPortFrom(addr, uint16(port))
+		}
+		n, err := strconv.Atoi(f[8])
+		if err != nil {
+			return nil, fmt.Errorf("read connection %q: %w", line, err)
+		}
+		c.expires = n
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// parseHex reads an address of /proc/net/ip_vs_conn: eight hexadecimal digits,
+// or IPv6 in its long form.
+func parseHex(text string) (netip.Addr, error) {
+	if strings.Contains(text, ":") {
+		return netip.ParseAddr(strings.Trim(text, "[]"))
+	}
+	b, err := hex.DecodeString(text)
+	if err != nil || len(b) != 4 {
+		return netip.Addr{}, fmt.Errorf("read address %q: %w", text, err)
+	}
+	return netip.AddrFrom4([4]byte(b)), nil
+}
+
+// parseServers reads the lines of /proc/net/ip_vs.
+func parseServers(lines []string) ([]server, error) {
+	var all []server
+	name, order := "", 0
+	for _, line := range lines {
+		f := strings.Fields(line)
+		at := 1
+		if f[0] != "->" {
+			order = 0
+		}
+		addr, port, err := parseHexEndpoint(f[at])
+		if err != nil {
+			return nil, fmt.Errorf("read service %q: %w", line, err)
+		}
+		real := netip.AddrPortFrom(addr, port)
+		if f[0] != "->" {
+			name = fmt.Sprintf("%s %v", f[0], real)
+			continue
+		}
+		s := server{service: name, order: order, real: real}
+		for i, n := range []*int{&s.weight, &s.active, &s.inactive} {
+			if *n, err = strconv.Atoi(f[3+i]); err != nil {
+				return nil, fmt.Errorf("read server %q: %w", line, err)
+			}
+		}
+		all = append(all, s)
+		order++
+	}
+	return all, nil
+}
+
+func parseHexEndpoint(text string) (netip.Addr, uint16, error) {
+	at := strings.LastIndexByte(text, ':')
+	if at < 0 {
+		return netip.Addr{}, 0, fmt.Errorf("read endpoint %q", text)
+	}
+	port, err := strconv.ParseUint(text[at+1:], 16, 16)
+	if err != nil {
+		return netip.Addr{}, 0, err
+	}
+	addr, err := parseHex(text[:at])
+	return addr, uint16(port), err
+}

@@ -1,0 +1,71 @@
+package oracle
+
+import (
+	"fmt"
+	"maps"
+	"slices"
+	"strings"
+
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/internal/oracle/record"
+	"github.com/lvx-lb/lvx/packet"
+)
+
+// tally counts what was compared, so that a run shows what it has covered.
+type tally struct {
+	scenarios, packets, frames, lists, conns int
+	kinds                                    map[string]int // events as their author names them
+	cells                                    map[string]int // direction, state and event of TCP packets
+	allowed                                  map[string]int
+}
+
+func newTally() *tally {
+	return &tally{kinds: map[string]int{}, cells: map[string]int{}, allowed: map[string]int{}}
+}
+
+var eventNames = map[conntrack.Event]string{
+	conntrack.EventSYN: "SYN", conntrack.EventFIN: "FIN", conntrack.EventACK: "ACK", conntrack.EventRST: "RST", conntrack.EventNone: "none",
+}
+
+// note counts a step before lvx takes it.
+func (t *tally) note(x *twin, s *record.Step) {
+	t.kinds[s.Kind]++
+	t.packets += len(s.Frames)
+	if len(s.Frames) != 1 {
+		return
+	}
+	var p packet.Packet
+	if packet.Parse(slices.Clone(s.Frames[0]), &p) != packet.OK || p.Proto != packet.TCP || !p.HasPorts {
+		return
+	}
+	state, dir := x.state(s.Frames[0])
+	switch {
+	case dir == conntrack.ToServer:
+		state = "in  " + state
+	case dir == conntrack.ToClient:
+		state = "out " + state
+	default:
+		state = "(no connection)"
+	}
+	t.cells[state+" "+eventNames[conntrack.EventOf(p.TCPFlags)]]++
+}
+
+func (t *tally) String() string {
+	var text strings.Builder
+	fmt.Fprintf(&text, "%d scenarios, %d packets in, %d frames, %d lists with %d connections compared\n",
+		t.scenarios, t.packets, t.frames, t.lists, t.conns)
+	for _, part := range []struct {
+		name   string
+		counts map[string]int
+	}{{"events", t.kinds}, {"TCP packets by state", t.cells}} {
+		fmt.Fprintf(&text, "%s:\n", part.name)
+		for _, name := range slices.Sorted(maps.Keys(part.counts)) {
+			fmt.Fprintf(&text, "  %6d %s\n", part.counts[name], name)
+		}
+	}
+	text.WriteString("allowed differences:\n")
+	for _, a := range allowances {
+		fmt.Fprintf(&text, "  %6d %s: %s\n", t.allowed[a.name], a.name, a.reason)
+	}
+	return text.String()
+}
