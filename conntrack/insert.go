@@ -76,7 +76,7 @@ func (t *Table) explore(home Index, fresh *Record) run {
 			if t.sameRequest(r, fresh) {
 				found.twin = i
 			}
-			if r.State != Established {
+			if !r.State.Established() {
 				found.weak = t.longerSilent(found.weak, i)
 			}
 		case r.State.HalfOpen():

@@ -1,10 +1,13 @@
 package conntrack
 
+import "github.com/lvx-lb/lvx/packet"
+
 // State is where a connection stands, in the order and with the names of IPVS.
 type State uint8
 
-// The states of TCP connections, the only one of UDP, and that of a datagram
-// which opens no connection: its answer is expected, requests do not find it.
+// The states of TCP connections, the only one of UDP, that of a datagram which
+// opens no connection (its answer is expected, requests do not find it), and
+// those of SCTP, which shares NoState.
 const (
 	NoState State = iota
 	Established
@@ -19,11 +22,26 @@ const (
 	SynAck
 	UDP
 	OnePacket
+	SCTPInit1
+	SCTPInit
+	SCTPCookieSent
+	SCTPCookieReplied
+	SCTPCookieWait
+	SCTPCookie
+	SCTPCookieEchoed
+	SCTPEstablished
+	SCTPShutdownSent
+	SCTPShutdownReceived
+	SCTPShutdownAckSent
+	SCTPRejected
+	SCTPClosed
 	NumStates
 )
 
 var stateNames = [NumStates]string{"NONE", "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT", "TIME_WAIT",
-	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK", "UDP", "ONE_PACKET"}
+	"CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "SYNACK", "UDP", "ONE_PACKET",
+	"INIT1", "INIT", "C-SENT", "C-REPLIED", "C-WAIT", "COOKIE", "C-ECHOED", "ESTABLISHED",
+	"S-SENT", "S-RECEIVED", "S-ACK-SENT", "REJECTED", "CLOSED"}
 
 // String returns the name that ipvsadm -lnc prints.
 func (s State) String() string {
@@ -34,12 +52,18 @@ func (s State) String() string {
 }
 
 const (
-	halfOpen = 1<<NoState | 1<<SynSent | 1<<SynRecv | 1<<SynAck | 1<<OnePacket
-	active   = 1<<Established | 1<<SynSent | 1<<SynRecv | 1<<SynAck
+	halfOpen = 1<<NoState | 1<<SynSent | 1<<SynRecv | 1<<SynAck | 1<<OnePacket |
+		1<<SCTPInit1 | 1<<SCTPInit | 1<<SCTPCookieSent | 1<<SCTPCookieReplied |
+		1<<SCTPCookieWait | 1<<SCTPCookie | 1<<SCTPCookieEchoed
+	active = 1<<Established | 1<<SynSent | 1<<SynRecv | 1<<SynAck | 1<<SCTPEstablished
+	inUse  = 1<<Established | 1<<SCTPEstablished
 )
 
 // Active reports whether the connection counts as ActiveConn.
 func (s State) Active() bool { return active>>s&1 != 0 }
+
+// Established reports whether the handshake is over and nobody has closed.
+func (s State) Established() bool { return inUse>>s&1 != 0 }
 
 // HalfOpen reports whether the handshake is not finished, or no connection
 // was meant; such records give way when the table is full.
@@ -54,16 +78,32 @@ const (
 	ToClient
 )
 
-// Event is what a TCP segment means for the state.
+// Event is what a TCP segment or an SCTP packet means for the state.
 type Event uint8
 
-// The events; EventNone is a segment without any of the flags.
+// The events of TCP; EventNone is a segment without any of the flags.
 const (
 	EventSYN Event = iota
 	EventFIN
 	EventACK
 	EventRST
 	EventNone
+)
+
+// The events of SCTP; EventData stands for every chunk that is not named, and
+// EventEmpty for none.
+const (
+	EventData Event = iota + 5
+	EventInit
+	EventInitAck
+	EventCookieEcho
+	EventCookieAck
+	EventShutdown
+	EventShutdownAck
+	EventShutdownComplete
+	EventError
+	EventAbort
+	EventEmpty
 )
 
 // EventOf reads the TCP flags: RST before SYN before FIN before ACK.
@@ -87,44 +127,34 @@ var events = func() (table [32]Event) {
 	return table
 }()
 
-// transitions gives the next state by direction, state and event: the normal
-// table of IPVS. The sizes are powers of two so that an index needs no check.
-var transitions = [4][16][8]State{
-	ToServer: {
-		// ........... SYN          FIN        ACK          RST      none
-		NoState:     {SynRecv, Close, Established, Close, Close},
-		Established: {Established, CloseWait, Established, Close, Close},
-		SynSent:     {Established, SynSent, SynSent, Close, Close},
-		SynRecv:     {SynRecv, TimeWait, Established, SynRecv, Close},
-		FinWait:     {SynRecv, TimeWait, FinWait, Close, Close},
-		TimeWait:    {SynRecv, TimeWait, TimeWait, Close, Close},
-		Close:       {SynRecv, Close, Close, Close, Close},
-		CloseWait:   {SynRecv, CloseWait, CloseWait, Close, Close},
-		LastAck:     {SynRecv, LastAck, Close, LastAck, Close},
-		Listen:      {SynRecv, Listen, Listen, Listen, Close},
-		SynAck:      {SynRecv, TimeWait, Established, SynRecv, Close},
-		UDP:         {UDP, UDP, UDP, UDP, UDP},
-		OnePacket:   {OnePacket, OnePacket, OnePacket, OnePacket, OnePacket},
-	},
-	ToClient: {
-		NoState:     {SynSent, TimeWait, Established, Close, Close},
-		Established: {Established, FinWait, Established, Close, Close},
-		SynSent:     {SynSent, SynSent, SynSent, SynSent, Close},
-		SynRecv:     {SynRecv, TimeWait, Established, Close, Close},
-		FinWait:     {SynSent, FinWait, FinWait, Close, Close},
-		TimeWait:    {SynSent, TimeWait, TimeWait, TimeWait, Close},
-		Close:       {SynSent, Close, Close, Close, Close},
-		CloseWait:   {SynSent, TimeWait, CloseWait, Close, Close},
-		LastAck:     {SynSent, LastAck, LastAck, Close, Close},
-		Listen:      {Listen, Listen, Established, Close, Close},
-		SynAck:      {SynRecv, TimeWait, Established, Close, Close},
-		UDP:         {UDP, UDP, UDP, UDP, UDP},
-		OnePacket:   {OnePacket, OnePacket, OnePacket, OnePacket, OnePacket},
-	},
+// EventOfChunk reads the chunk that decides.
+func EventOfChunk(chunk uint8) Event {
+	switch {
+	case chunk < uint8(len(chunkEvents)):
+		return chunkEvents[chunk]
+	case chunk == packet.NoChunk:
+		return EventEmpty
+	}
+	return EventData
 }
 
-// Next returns the state that follows s when e comes from the direction dir.
-func (s State) Next(dir Direction, e Event) State { return transitions[dir&3][s&15][e&7] }
+var chunkEvents = [...]Event{
+	packet.ChunkData:             EventData,
+	packet.ChunkInit:             EventInit,
+	packet.ChunkInitAck:          EventInitAck,
+	packet.ChunkSack:             EventData,
+	packet.ChunkHeartbeat:        EventData,
+	packet.ChunkHeartbeatAck:     EventData,
+	packet.ChunkAbort:            EventAbort,
+	packet.ChunkShutdown:         EventShutdown,
+	packet.ChunkShutdownAck:      EventShutdownAck,
+	packet.ChunkError:            EventError,
+	packet.ChunkCookieEcho:       EventCookieEcho,
+	packet.ChunkCookieAck:        EventCookieAck,
+	packet.ChunkECNE:             EventData,
+	packet.ChunkCWR:              EventData,
+	packet.ChunkShutdownComplete: EventShutdownComplete,
+}
 
 // Tick counts 100 ms; it wraps after 13 years.
 type Tick uint32
@@ -134,6 +164,10 @@ const Second Tick = 10
 
 // Timeouts says how long a connection without packets stays in each state.
 type Timeouts [NumStates]Tick
+
+// maxRTO is the longest that an SCTP host waits before it sends again (RFC
+// 9260 section 16), and a second.
+const maxRTO = 61 * Second
 
 // DefaultTimeouts returns those of IPVS.
 func DefaultTimeouts() Timeouts {
@@ -151,5 +185,19 @@ func DefaultTimeouts() Timeouts {
 		SynAck:      120 * Second,
 		UDP:         300 * Second,
 		OnePacket:   10 * Second,
+
+		SCTPInit1:            4 * Second,
+		SCTPInit:             maxRTO,
+		SCTPCookieSent:       maxRTO,
+		SCTPCookieReplied:    maxRTO,
+		SCTPCookieWait:       maxRTO,
+		SCTPCookie:           maxRTO,
+		SCTPCookieEchoed:     maxRTO,
+		SCTPEstablished:      900 * Second,
+		SCTPShutdownSent:     maxRTO,
+		SCTPShutdownReceived: maxRTO,
+		SCTPShutdownAckSent:  maxRTO,
+		SCTPRejected:         4 * Second,
+		SCTPClosed:           maxRTO,
 	}
 }

@@ -23,33 +23,173 @@ ack: ES ES SS ES FW TW CL CW LA ES ES
 rst: CL CL SS CL CL TW CL CL CL CL CL
 `
 
+// The one of secure_tcp.
+const secureTable = `
+     NO ES SS SR FW TW CL CW LA LI SA
+ToServer
+syn: SR ES ES SR SR SR SR SR SR SR SA
+fin: CL CW SS TW TW TW CL CW LA LI SA
+ack: ES ES SS SR FW TW CL CW CL LI SA
+rst: CL CL CL SR CL CL CL CL LA LI CL
+ToClient
+syn: SS ES SS SA SS SS SS SS SS LI SA
+fin: TW FW SS TW FW TW CL TW LA LI TW
+ack: ES ES SS ES FW TW CL CW LA ES ES
+rst: CL CL SS CL CL TW CL CL CL CL CL
+`
+
+// The one of SCTP.
+const sctpTable = `
+    NO I1 IN CS CR CW CO CE ES SS SR SA RJ CL
+ToServer
+d   ES I1 IN CS CR CW CO CE ES SS SR SA RJ CL
+i   I1 IN IN CS CR CW CO CE ES SS SR SA IN IN
+ia  CW CW CW CS CR CO CO CE ES SS SR SA RJ CL
+ce  CR IN IN CR CR CW CO CE ES SS SR SA RJ CL
+ca  ES I1 IN CS CR CW CO ES ES SS SR SA RJ CL
+s   SR I1 IN CS CR CW CO CE SR SS SR SA RJ CL
+sa  CL IN IN CS CR CW CO CE ES CL SR CL RJ CL
+sc  CL CL CL CS CR CW CO CE ES SS SR CL RJ CL
+err CL I1 IN CS CR CW CO CL ES SS SR SA RJ CL
+ab  CL CL CL CL CL RJ CL CL CL CL CL CL CL CL
+ToClient
+d   ES I1 IN CS CR CW CO CE ES SS SR SA RJ CL
+i   CW CW CW CW CW CW CW CW ES CW CW CW CW CW
+ia  CS CS CS CS CR CW CO CE ES SS SR SA RJ CL
+ce  CE CE CE CE CE CE CE CE ES SS SR SA RJ CL
+ca  ES ES ES ES ES ES ES ES ES SS SR SA RJ CL
+s   SS SS SS SS SS SS SS SS SS SS SR SA RJ CL
+sa  SA SA SA SA SA CW CO CE ES SA SA SA RJ CL
+sc  CL I1 IN CS CR CW CO CE ES SS SR SA RJ CL
+err CL CL CL CL CL CW CO CE ES SS SR SA RJ CL
+ab  CL RJ CL CL CL CL CL CL CL CL CL CL CL CL
+`
+
+var (
+	tcpEvents  = map[string]Event{"syn:": EventSYN, "fin:": EventFIN, "ack:": EventACK, "rst:": EventRST}
+	sctpEvents = map[string]Event{"d": EventData, "i": EventInit, "ia": EventInitAck, "ce": EventCookieEcho, "ca": EventCookieAck,
+		"s": EventShutdown, "sa": EventShutdownAck, "sc": EventShutdownComplete, "err": EventError, "ab": EventAbort}
+	sctpStates = map[string]State{"NO": NoState, "I1": SCTPInit1, "IN": SCTPInit, "CS": SCTPCookieSent, "CR": SCTPCookieReplied,
+		"CW": SCTPCookieWait, "CO": SCTPCookie, "CE": SCTPCookieEchoed, "ES": SCTPEstablished, "SS": SCTPShutdownSent,
+		"SR": SCTPShutdownReceived, "SA": SCTPShutdownAckSent, "RJ": SCTPRejected, "CL": SCTPClosed}
+)
+
 var shortStates = map[string]State{"NO": NoState, "ES": Established, "SS": SynSent, "SR": SynRecv, "FW": FinWait,
 	"TW": TimeWait, "CL": Close, "CW": CloseWait, "LA": LastAck, "LI": Listen, "SA": SynAck}
 
-func TestTransitionsAreThoseOfTheNormalTable(t *testing.T) {
-	events := map[string]Event{"syn:": EventSYN, "fin:": EventFIN, "ack:": EventACK, "rst:": EventRST}
-	directions := map[string]Direction{"ToServer": ToServer, "ToClient": ToClient}
-	lines := strings.Split(strings.TrimSpace(normalTable), "\n")
+func TestTransitionsAreThoseOfTheTablesOfIPVS(t *testing.T) {
+	for _, c := range []struct {
+		name, table string
+		next        func(State, Direction, Event) State
+		states      map[string]State
+		events      map[string]Event
+		cells       int
+	}{
+		{"normal", normalTable, State.Next, shortStates, tcpEvents, 2 * 4 * 11},
+		{"secure", secureTable, State.NextSecure, shortStates, tcpEvents, 2 * 4 * 11},
+		{"SCTP", sctpTable, State.Next, sctpStates, sctpEvents, 2 * 10 * 14},
+		{"SCTP, secure", sctpTable, State.NextSecure, sctpStates, sctpEvents, 2 * 10 * 14},
+	} {
+		cells := 0
+		eachCell(c.table, func(dir Direction, event, from, to string) {
+			cells++
+			s, want := c.states[from], c.states[to]
+			if got := c.next(s, dir, c.events[event]); got != want {
+				t.Errorf("%s, direction %d, %s in %v: %v, want %v", c.name, dir, event, s, got, want)
+			}
+		})
+		if cells != c.cells {
+			t.Errorf("%s: compared %d cells", c.name, cells)
+		}
+	}
+}
+
+// eachCell reads a table: a row an event, a column a current state.
+func eachCell(table string, f func(dir Direction, event, from, to string)) {
+	lines := strings.Split(strings.TrimSpace(table), "\n")
 	columns := strings.Fields(lines[0])
-	var dir Direction
-	cells := 0
+	dir := ToServer
 	for _, line := range lines[1:] {
 		fields := strings.Fields(line)
-		if d, ok := directions[fields[0]]; ok {
-			dir = d
-			continue
-		}
-		for n, name := range fields[1:] {
-			from, want := shortStates[columns[n]], shortStates[name]
-			if got := from.Next(dir, events[fields[0]]); got != want {
-				t.Errorf("direction %d, %v in %v: %v, want %v", dir, fields[0], from, got, want)
+		switch fields[0] {
+		case "ToServer":
+		case "ToClient":
+			dir = ToClient
+		default:
+			for n, to := range fields[1:] {
+				f(dir, fields[0], columns[n], to)
 			}
-			cells++
 		}
 	}
-	if cells != 2*4*11 {
-		t.Errorf("compared %d cells", cells)
+}
+
+func TestATableFollowsTheRulesThatItWasTold(t *testing.T) {
+	for _, table := range []struct {
+		secure bool
+		text   string
+	}{{false, normalTable}, {true, secureTable}} {
+		conns := newTable(t, 100)
+		conns.SetSecure(table.secure)
+		eachCell(table.text, func(dir Direction, event, from, to string) {
+			i, _ := conns.open(0, tcp, at("198.51.100.7:40000"), 0, 80, 8080, shortStates[from])
+			if old, next := conns.Packet(i, 1, dir, tcpEvents[event]); old != shortStates[from] || next != shortStates[to] {
+				t.Errorf("secure %v, direction %d, %s: %v → %v", table.secure, dir, event, old, next)
+			}
+			conns.Remove(i)
+			conns.ClearGone()
+		})
+		conns.SetSecure(false)
+		i, _ := conns.open(0, tcp, at("198.51.100.7:40000"), 0, 80, 8080, SynRecv)
+		if _, next := conns.Packet(i, 1, ToServer, EventACK); next != Established {
+			t.Errorf("switched back: %v", next)
+		}
 	}
+}
+
+func TestChunksOfSCTPAreEvents(t *testing.T) {
+	for chunk := range 256 {
+		want := EventData
+		for name, e := range map[int]Event{1: EventInit, 2: EventInitAck, 6: EventAbort, 7: EventShutdown, 8: EventShutdownAck,
+			9: EventError, 10: EventCookieEcho, 11: EventCookieAck, 14: EventShutdownComplete, 255: EventEmpty} {
+			if chunk == name {
+				want = e
+			}
+		}
+		if got := EventOfChunk(uint8(chunk)); got != want {
+			t.Errorf("chunk %d: %d, want %d", chunk, got, want)
+		}
+	}
+	for _, s := range sctpStates {
+		for _, dir := range []Direction{ToServer, ToClient} {
+			if got := s.Next(dir, EventEmpty); got != s {
+				t.Errorf("no chunk in %v: %v", s, got)
+			}
+		}
+	}
+}
+
+func TestALifeIsHastenedUntilTheNextPacket(t *testing.T) {
+	table := newTable(t, 100)
+	i, _ := table.open(0, 17, at("198.51.100.7:40000"), 0, 53, 53, UDP)
+	table.Hasten(i, 3*Second)
+	if left := table.At(i).Expires(0); left != 3*Second {
+		t.Errorf("%d ticks left", left)
+	}
+	table.Touch(i, Second)
+	if left := table.At(i).Expires(Second); left != 300*Second {
+		t.Errorf("%d ticks left after a packet", left)
+	}
+	table.Hasten(i, 3*Second)
+	for now := Second; now < 10*Second; now++ {
+		table.Expire(now, 10)
+		if table.Len() == 0 {
+			if now != 4*Second {
+				t.Errorf("gone at %d", now)
+			}
+			return
+		}
+	}
+	t.Error("never gone")
 }
 
 func TestSegmentWithoutFlagsClosesTCPAndNothingMovesUDP(t *testing.T) {
@@ -94,7 +234,7 @@ func TestStatesAndTimeoutsAsRecorded(t *testing.T) {
 	}
 	defer f.Close()
 	names := map[string]State{}
-	for s := NoState; s < NumStates; s++ {
+	for s := NoState; s <= SynAck; s++ {
 		names[s.String()] = s
 	}
 	flags := map[string]uint8{"S": 0x02, "A": 0x10, "SA": 0x12, "FA": 0x11, "R": 0x04, "PA": 0x18}
@@ -128,11 +268,11 @@ func TestActiveAreTheHalfOpenAndTheEstablished(t *testing.T) {
 	for s := NoState; s < NumStates; s++ {
 		var active, halfOpen bool
 		switch s {
-		case Established:
+		case Established, SCTPEstablished:
 			active = true
 		case SynSent, SynRecv, SynAck:
 			active, halfOpen = true, true
-		case NoState, OnePacket:
+		case NoState, OnePacket, SCTPInit1, SCTPInit, SCTPCookieSent, SCTPCookieReplied, SCTPCookieWait, SCTPCookie, SCTPCookieEchoed:
 			halfOpen = true
 		}
 		if s.Active() != active || s.HalfOpen() != halfOpen {
@@ -146,7 +286,8 @@ func TestStatesAreNamedAsIpvsadmPrintsThem(t *testing.T) {
 	for s := NoState; s <= NumStates; s++ {
 		names = append(names, s.String())
 	}
-	want := "NONE ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN SYNACK UDP ONE_PACKET BUG!"
+	want := "NONE ESTABLISHED SYN_SENT SYN_RECV FIN_WAIT TIME_WAIT CLOSE CLOSE_WAIT LAST_ACK LISTEN SYNACK UDP ONE_PACKET " +
+		"INIT1 INIT C-SENT C-REPLIED C-WAIT COOKIE C-ECHOED ESTABLISHED S-SENT S-RECEIVED S-ACK-SENT REJECTED CLOSED BUG!"
 	if got := strings.Join(names, " "); got != want {
 		t.Errorf("%s\nwant %s", got, want)
 	}

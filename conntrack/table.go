@@ -70,6 +70,7 @@ type Table struct {
 	// keeps a pair for as long as a connection names it.
 	Pairs []Pair
 
+	rules    *rules
 	timeouts Timeouts
 	count    int
 	capacity int
@@ -84,7 +85,7 @@ func New(c Config) (*Table, error) {
 	if c.Capacity < 1 || c.Capacity > maxSlots/4*3 {
 		return nil, fmt.Errorf("make table for %d connections: %w", c.Capacity, ErrCapacity)
 	}
-	t := &Table{capacity: c.Capacity, timeouts: c.Timeouts, wheel: newWheel(), gone: make([]Gone, 0, goneRoom)}
+	t := &Table{capacity: c.Capacity, rules: normal, timeouts: c.Timeouts, wheel: newWheel(), gone: make([]Gone, 0, goneRoom)}
 	if c.Timeouts == (Timeouts{}) {
 		t.timeouts = DefaultTimeouts()
 	}
@@ -224,7 +225,14 @@ func (t *Table) Capacity() int { return t.capacity }
 // SetTimeouts changes the timeouts; a running one stays until the next packet.
 func (t *Table) SetTimeouts(timeouts Timeouts) { t.timeouts = timeouts }
 
-// Packet notes a TCP segment of a connection and returns the state before and
+// SetSecure chooses the rules of IPVS's secure_tcp, or the normal ones.
+func (t *Table) SetSecure(on bool) {
+	if t.rules = normal; on {
+		t.rules = secure
+	}
+}
+
+// Packet notes a TCP segment or an SCTP packet of a connection and returns the state before and
 // after it. An Insert, Remove or Expire since Find may have ended the
 // connection: then nothing happens, but its slot may also be another's by now,
 // which a Name would tell.
@@ -234,7 +242,7 @@ func (t *Table) Packet(i Index, now Tick, dir Direction, e Event) (old, next Sta
 		return NoState, NoState
 	}
 	old = r.State
-	next = old.Next(dir, e)
+	next = t.rules.next(old, dir, e)
 	r.State = next
 	t.seen(i, r, now)
 	if next != old && next.HalfOpen() && !old.HalfOpen() {
@@ -247,6 +255,15 @@ func (t *Table) Packet(i Index, now Tick, dir Direction, e Event) (old, next Sta
 func (t *Table) Touch(i Index, now Tick) {
 	if r := &t.slots[i]; !r.free() {
 		t.seen(i, r, now)
+	}
+}
+
+// Hasten lets the connection live that long after its last packet, until the
+// next one.
+func (t *Table) Hasten(i Index, timeout Tick) {
+	if r := &t.slots[i]; !r.free() {
+		r.Timeout = timeout
+		t.nearer(i, r)
 	}
 }
 
