@@ -116,7 +116,7 @@ type Director struct {
 func New(cfg Config) (*Director, error) {
 	cfg = cfg.withDefaults()
 	d := &Director{
-		cfg: cfg, log: cfg.Log, set: &service.Set{}, hops: dataplane.NewHops(),
+		cfg: cfg, log: cfg.Log, set: service.NewSet(dataplane.Features), hops: dataplane.NewHops(),
 		meters: newMeters(), network: newChanges(),
 	}
 	for _, step := range []struct {

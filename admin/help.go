@@ -31,9 +31,15 @@ Options of services and servers
   -s --scheduler NAME                              rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh
                                                    twos; wlc unless given
   -b --sched-flags FLAGS                           mh-fallback,mh-port for mh; sh-fallback,sh-port for sh
+  -p --persistent [SECONDS]                        a client keeps its server, 360 s unless given; a
+                                                   service of port 0 needs it
+  -M --netmask MASK                                of the clients that -p takes for one
+  -o --ops                                         UDP: each datagram to the next server
   -r --real-server HOST[:PORT]                     the service's port unless given
   -m --masquerading                                forward by NAT; must be given
   -w --weight N                                    1 unless given; 0 takes no new connections
+  -x --u-threshold N, -y --l-threshold N           connections that overload the server, and below
+                                                   how many it has recovered
 
 Options of lists
   -n --numeric                                     numbers instead of names
@@ -50,9 +56,7 @@ Understood but not carried out yet (exit code 255)
   -g, -i and --tun-...      forwarding by routing or tunnels; -g is what ipvsadm does without -m
   -f, -6                    services by firewall mark
   --sctp-service            SCTP
-  -p, -M, --pe              persistence
-  -o                        one-packet scheduling
-  -x, -y                    connection thresholds
+  --pe                      persistence engines
   --start-daemon, --stop-daemon with --syncid, --sync-maxlen, --mcast-...
 
 Exit codes: 0 done, 1 nothing to list, 2 wrong arguments or no director,

@@ -236,6 +236,7 @@ func TestTemplatesKnowWhatTheyControl(t *testing.T) {
 	for _, line := range []string{
 		"-A -t 192.0.2.1:81 -s rr -p 20", "-a -t 192.0.2.1:81 -r 10.0.0.11:8080 -m -x 6", "-a -t 192.0.2.1:81 -r 10.0.0.12:8080 -m",
 		"-A -u 192.0.2.2:0 -s wlc -p 100", "-a -u 192.0.2.2:0 -r 10.0.0.11:0 -m", "-a -u 192.0.2.2:0 -r 10.0.0.12:0 -m",
+		"-A -u 192.0.2.3:55 -s rr -o", "-a -u 192.0.2.3:55 -r 10.0.0.11:55 -m", "-a -u 192.0.2.3:55 -r 10.0.0.12:55 -m",
 	} {
 		if err := s.command(strings.Fields(line)); err != nil {
 			t.Fatal(err)
@@ -248,7 +249,7 @@ func TestTemplatesKnowWhatTheyControl(t *testing.T) {
 		client := fmt.Sprintf("198.51.100.%d:%d", 1+random.IntN(16), 1+random.IntN(8))
 		line := fmt.Sprintf("public %s -> 192.0.2.1:81 tcp %s", client, flags[random.IntN(len(flags))])
 		if random.IntN(3) == 0 {
-			line = fmt.Sprintf("public %s -> 192.0.2.2:%d udp 9", client, 1+random.IntN(9))
+			line = fmt.Sprintf("public %s -> 192.0.2.%d:%d udp 9", client, 2+random.IntN(2), 50+random.IntN(9))
 		}
 		n, frame := s.bytesOf(line)
 		s.arrive(n, frame)
@@ -309,14 +310,29 @@ func recountTemplates(t *testing.T, s *script) {
 	}
 }
 
-func TestPersistenceAllocatesNothing(t *testing.T) {
-	s := crowd(t, sizes{conns: 1000, frames: 256, ring: 256})
-	for _, line := range []string{"-A -u 192.0.2.2:0 -s rr -p 30", "-a -u 192.0.2.2:0 -r 10.0.0.11:0 -m"} {
-		if err := s.command(strings.Fields(line)); err != nil {
-			t.Fatal(err)
-		}
+func TestConnectionsOfAllKindsAllocateNothing(t *testing.T) {
+	for _, c := range []struct{ name, service, server string }{
+		{"persistent, any port", "-A -u 192.0.2.2:0 -s rr -p 30", "-a -u 192.0.2.2:0 -r 10.0.0.11:0 -m"},
+		{"one packet", "-A -u 192.0.2.2:53 -s rr -o", "-a -u 192.0.2.2:53 -r 10.0.0.11:53 -m"},
+		{"both", "-A -u 192.0.2.2:53 -s wlc -o -p 30", "-a -u 192.0.2.2:53 -r 10.0.0.11:53 -m"},
+		{"thresholds", "-A -u 192.0.2.2:53 -s wlc", "-a -u 192.0.2.2:53 -r 10.0.0.11:53 -m -x 50 -y 2"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			s := crowd(t, sizes{conns: 1000, frames: 256, ring: 256})
+			for _, line := range []string{c.service, c.server} {
+				if err := s.command(strings.Fields(line)); err != nil {
+					t.Fatal(err)
+				}
+			}
+			runAgainAndAgain(t, s)
+		})
 	}
-	var frames, answers [100][]byte // clients that come again, before and after their time
+}
+
+// runAgainAndAgain has clients call that come again, before and after their
+// connections and templates are gone.
+func runAgainAndAgain(t *testing.T, s *script) {
+	var frames, answers [100][]byte
 	for k := range frames {
 		_, frames[k] = s.bytesOf(fmt.Sprintf("public 198.51.100.%d:1 -> 192.0.2.2:53 udp 18", k))
 		_, answers[k] = s.bytesOf(fmt.Sprintf("private 10.0.0.11:53 -> 198.51.100.%d:1 udp 18", k))
@@ -341,4 +357,40 @@ func TestPersistenceAllocatesNothing(t *testing.T) {
 	if c := &s.worker.Counters; c.NewConns < 200 || c.Forwarded < 400 || c.Expired < 100 {
 		t.Errorf("too little happened: %+v", c)
 	}
+}
+
+// However many workers schedule at the same time, no server passes its upper
+// threshold.
+func TestThresholdsAreExactWithManyWorkers(t *testing.T) {
+	x := newWorld(t, topologies["twonic"], sizes{conns: 8, frames: 64, ring: 64})
+	for _, line := range []string{
+		"-A -t 192.0.2.1:80 -s wlc", "-a -t 192.0.2.1:80 -r 10.0.0.11 -m -x 7", "-a -t 192.0.2.1:80 -r 10.0.0.12 -m -x 20 -y 5",
+	} {
+		if err := x.command(strings.Fields(line)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := x.worker.config
+	var group sync.WaitGroup
+	for range 8 {
+		group.Go(func() {
+			var held []*Server
+			for n := range 3000 {
+				if n%3 == 2 && len(held) > 0 {
+					held[0].end(conntrack.SynRecv)
+					held = held[1:]
+				}
+				if got, why := c.Services[0].choose(c, &call{port: 80, state: conntrack.SynRecv}); why == Unexplained {
+					held = append(held, got.server)
+				}
+				for _, s := range x.roster.Servers() {
+					if a, i := s.Counts(); a+i > s.Address.Upper {
+						t.Errorf("%v has %d connections", s.Address.Address, a+i)
+						return
+					}
+				}
+			}
+		})
+	}
+	group.Wait()
 }

@@ -52,7 +52,7 @@ func replay(rules, in, out string, std stdio) error {
 	if err != nil {
 		return err
 	}
-	set := &service.Set{}
+	set := service.NewSet(dataplane.Features)
 	for _, e := range edits {
 		if err := set.Apply(e); err != nil {
 			return fmt.Errorf("apply rules: %w", err)
