@@ -98,7 +98,8 @@ type Director struct {
 	capturing atomic.Bool
 	settings  *settings
 	vips      *vips
-	network   changes // of links, addresses and routes, to be followed
+	network   changes     // of links, addresses and routes, to be followed
+	opened    atomic.Bool // all above is there: the mirror's goroutine may use it
 
 	mu      sync.Mutex // guards what follows: one change at a time
 	set     *service.Set
@@ -115,6 +116,9 @@ type Director struct {
 // an error nothing is left behind.
 func New(cfg Config) (*Director, error) {
 	cfg = cfg.withDefaults()
+	if err := cfg.check(); err != nil {
+		return nil, err
+	}
 	d := &Director{
 		cfg: cfg, log: cfg.Log, set: service.NewSet(dataplane.Features), hops: dataplane.NewHops(),
 		meters: newMeters(), network: newChanges(),
@@ -135,6 +139,7 @@ func New(cfg Config) (*Director, error) {
 			return nil, fmt.Errorf("%s: %w", step.what, err)
 		}
 	}
+	d.opened.Store(true)
 	return d, nil
 }
 

@@ -52,6 +52,9 @@ func (r *routes) linksTo(server netip.Addr) uint64 {
 
 // neighbourChanged tells the hops. It is called by the mirror's goroutine.
 func (d *Director) neighbourChanged(n route.Neighbour) {
+	if !d.opened.Load() {
+		return
+	}
 	id, ok := d.links.byIfindex(n.Ifindex)
 	if !ok {
 		return

@@ -1,0 +1,36 @@
+package lvx
+
+import (
+	"errors"
+	"fmt"
+	"math/bits"
+	"strings"
+)
+
+// ErrConfig tells that a value of Config is impossible.
+var ErrConfig = errors.New("impossible value")
+
+// The limits of Config. A queue's rings of the largest size stand for 400 MB
+// of frames; a NIC's name has 15 bytes, and that of the second end of the
+// director's own veth is one longer than its name.
+const (
+	minRings = 64
+	maxRings = 1 << 15
+	maxConns = 1 << 30
+	maxName  = 14
+)
+
+// check refuses values before anything is opened for them.
+func (c *Config) check() error {
+	switch {
+	case c.Conns < 1 || c.Conns > maxConns:
+		return fmt.Errorf("%w: a table for %d connections; from 1 to %d are possible", ErrConfig, c.Conns, maxConns)
+	case c.Rings < minRings || c.Rings > maxRings || bits.OnesCount(uint(c.Rings)) != 1:
+		return fmt.Errorf("%w: rings of %d; a power of two from %d to %d is possible", ErrConfig, c.Rings, minRings, maxRings)
+	case c.Workers < 1 || c.Workers > maxQueues:
+		return fmt.Errorf("%w: %d workers; from 1 to %d are possible", ErrConfig, c.Workers, maxQueues)
+	case len(c.Name) > maxName || strings.ContainsAny(c.Name, "/: \t\n") || c.Name == "." || c.Name == "..":
+		return fmt.Errorf("%w: the name %q; it names a NIC, in at most %d bytes", ErrConfig, c.Name, maxName)
+	}
+	return nil
+}

@@ -1,0 +1,27 @@
+package lvx
+
+import (
+	"errors"
+	"testing"
+)
+
+func TestAConfigIsRefusedBeforeAnythingIsOpened(t *testing.T) {
+	for _, c := range []Config{
+		{Conns: -1}, {Conns: maxConns + 1}, {Rings: 100}, {Rings: 32}, {Rings: 1 << 16}, {Rings: -2048},
+		{Workers: -1}, {Workers: maxQueues + 1}, {Name: "a-name-too-long"}, {Name: "../etc"}, {Name: ".."}, {Name: "a b"},
+	} {
+		c.NICs = []string{"nosuch"}
+		if _, err := New(c); !errors.Is(err, ErrConfig) {
+			t.Errorf("%+v: %v, want %v", c, err, ErrConfig)
+		}
+	}
+}
+
+func TestTheDefaultsAndTheLimitsOfAConfigAreGood(t *testing.T) {
+	for _, c := range []Config{{}, {Conns: 1}, {Conns: maxConns}, {Rings: minRings}, {Rings: maxRings}, {Name: "fourteen-bytes"}} {
+		c = c.withDefaults()
+		if err := c.check(); err != nil {
+			t.Errorf("%+v: %v", c, err)
+		}
+	}
+}
