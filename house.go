@@ -29,6 +29,7 @@ func (d *Director) everySecond(n int) {
 	d.noteSilence()
 	d.noteMisplaced()
 	if n%60 == 0 {
+		d.meters.prune(d.set, d.roster.Servers())
 		if err := d.sweepHops(); err != nil {
 			d.log.Error("cannot give up unused hops", "error", err)
 		}

@@ -96,6 +96,19 @@ func (m *meters) retire(k service.Key, s *dataplane.Stat) {
 	*s = dataplane.Stat{}
 }
 
+// prune forgets the services that are gone, with their servers.
+func (m *meters) prune(set *service.Set, servers []*dataplane.Server) {
+	left := map[service.Key]bool{}
+	for _, s := range servers {
+		left[s.Service().Key] = true
+	}
+	for _, v := range set.Services() {
+		left[v.Key] = true
+	}
+	maps.DeleteFunc(m.services, func(k service.Key, _ *service.Estimator) bool { return !left[k] })
+	maps.DeleteFunc(m.retired, func(k service.Key, _ service.Stats) bool { return !left[k] })
+}
+
 func (m *meters) forget(s *dataplane.Server) { delete(m.servers, s.Slot) }
 
 // zero begins counting anew for the named services; the zero Key names all.
