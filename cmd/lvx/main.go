@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/signal"
 	"path/filepath"
+	"strings"
 	"syscall"
 
 	"github.com/lvx-lb/lvx/admin"
@@ -91,7 +92,8 @@ func socketPath() string {
 	return admin.DefaultSocket
 }
 
+// fail prints an error as one line, however many it is made of.
 func fail(std stdio, err error) int {
-	fmt.Fprintln(std.err, "lvx:", err)
+	fmt.Fprintln(std.err, "lvx:", strings.ReplaceAll(err.Error(), "\n", "; "))
 	return exitError
 }

@@ -67,17 +67,22 @@ func replay(rules, in, out string, std stdio) error {
 		return err
 	}
 	defer source.Close()
+	if same(in, out) {
+		return fmt.Errorf("write %s: it is the capture that is read", out)
+	}
 	sink, err := os.Create(out)
 	if err != nil {
 		return err
 	}
 	defer sink.Close()
 	pool := nic.NewPool(replayChunks, 65536)
-	queue, err := nic.NewPcap(pool, source, sink)
+	capture, err := nic.NewPcap(pool, source, sink)
 	if err != nil {
 		return fmt.Errorf("read %s: %w", in, err)
 	}
-	queue.Span = replayStep
+	// An answer comes after its request was sent, never in one batch with it.
+	capture.Span = time.Nanosecond
+	queue := &arrivals{Pcap: capture, pool: pool, own: seen.own}
 	w, err := replayWorker(pool, queue, set, seen)
 	if err != nil {
 		return err
@@ -86,51 +91,107 @@ func replay(rules, in, out string, std stdio) error {
 	if err := queue.Close(); err != nil {
 		return err
 	}
-	report(std, w, set)
+	report(std, w, queue.skipped)
 	return sink.Close()
+}
+
+// same tells whether two paths lead to one file.
+func same(in, out string) bool {
+	a, err := os.Stat(in)
+	if err != nil {
+		return false
+	}
+	b, err := os.Stat(out)
+	return err == nil && os.SameFile(a, b)
 }
 
 // scene is what a capture tells of its network.
 type scene struct {
-	director dataplane.MAC
+	director dataplane.MAC          // where frames to VIPs go
+	own      map[dataplane.MAC]bool // of the director: frames from these it has sent
 	hosts    map[packet.Addr]dataplane.MAC
 	hops     *dataplane.Hops
 }
 
-// learn reads a capture once for its MAC addresses.
+// learn reads a capture for its MAC addresses: first which are the director's,
+// then those of all others.
 func learn(in string, set *service.Set) (*scene, error) {
-	f, err := os.Open(in)
+	s := &scene{own: map[dataplane.MAC]bool{}, hosts: map[packet.Addr]dataplane.MAC{}, hops: dataplane.NewHops()}
+	virtual, real := map[packet.Addr]bool{}, map[packet.Endpoint]bool{}
+	for _, v := range set.Services() {
+		virtual[packet.AddrFrom(v.Key.Address.Addr())] = true
+		for _, srv := range v.Servers {
+			real[packet.EndpointFrom(srv.Address)] = true
+		}
+	}
+	err := eachPacket(in, func(p *packet.Packet, to, _ dataplane.MAC) {
+		if virtual[p.Dst] {
+			s.director = to
+		}
+		if virtual[p.Dst] || p.HasPorts && real[packet.Endpoint{Addr: p.Src, Port: p.SrcPort}] {
+			s.own[to] = true
+		}
+	})
 	if err != nil {
 		return nil, err
+	}
+	return s, eachPacket(in, func(p *packet.Packet, _, from dataplane.MAC) {
+		if !s.own[from] {
+			s.hosts[p.Src] = from
+		}
+	})
+}
+
+// eachPacket reads a capture.
+func eachPacket(in string, do func(p *packet.Packet, to, from dataplane.MAC)) error {
+	f, err := os.Open(in)
+	if err != nil {
+		return err
 	}
 	defer f.Close()
 	pool := nic.NewPool(64, 65536)
 	q, err := nic.NewPcap(pool, f, nil)
 	if err != nil {
-		return nil, fmt.Errorf("read %s: %w", in, err)
+		return fmt.Errorf("read %s: %w", in, err)
 	}
-	s := &scene{hosts: map[packet.Addr]dataplane.MAC{}, hops: dataplane.NewHops()}
-	vips := map[packet.Addr]bool{}
-	for _, v := range set.Services() {
-		vips[packet.AddrFrom(v.Key.Address.Addr())] = true
-	}
-	var frames [64]nic.Frame
-	var p packet.Packet
 	for i := range pool.Chunks() {
 		q.Fill([]uint64{uint64(i) * uint64(pool.Chunk)})
 	}
+	var frames [64]nic.Frame
+	var p packet.Packet
 	for n := q.Receive(frames[:]); n > 0; n = q.Receive(frames[:]) {
 		for _, x := range frames[:n] {
 			if data := pool.Data(x); packet.Parse(data, &p) == packet.OK {
-				s.hosts[p.Src] = dataplane.MAC(data[6:12])
-				if vips[p.Dst] {
-					s.director = dataplane.MAC(data[:6])
-				}
+				do(&p, dataplane.MAC(data[:6]), dataplane.MAC(data[6:12]))
 			}
 			q.Fill([]uint64{x.Addr})
 		}
 	}
-	return s, q.Close()
+	return q.Close()
+}
+
+// arrivals are the frames of a capture that somebody else sent: one taken at
+// the director holds what it transmitted as well.
+type arrivals struct {
+	*nic.Pcap
+	pool    *nic.Pool
+	own     map[dataplane.MAC]bool
+	skipped int
+}
+
+// Receive implements nic.Queue.
+func (a *arrivals) Receive(frames []nic.Frame) int {
+	kept := 0
+	for _, f := range frames[:a.Pcap.Receive(frames)] {
+		if data := a.pool.Data(f); len(data) >= 12 && a.own[dataplane.MAC(data[6:12])] {
+			a.skipped++
+			a.Fill([]uint64{f.Addr})
+			continue
+		}
+		frames[kept] = f
+		kept++
+	}
+	return kept
 }
 
 // Next implements dataplane.Routes: everything is on the one link.
@@ -184,7 +245,7 @@ func replayWorker(pool *nic.Pool, q nic.Queue, set *service.Set, s *scene) (*dat
 }
 
 // play runs the worker through the capture, in the time of its packets.
-func play(w *dataplane.Worker, q *nic.Pcap, s *scene) {
+func play(w *dataplane.Worker, q *arrivals, s *scene) {
 	at, _ := q.Next()
 	now := at
 	begin := at.Add(-time.Second)
@@ -205,8 +266,11 @@ func play(w *dataplane.Worker, q *nic.Pcap, s *scene) {
 }
 
 // report prints what became of the frames and the connections that are left.
-func report(std stdio, w *dataplane.Worker, set *service.Set) {
+func report(std stdio, w *dataplane.Worker, skipped int) {
 	info := admin.Info{Version: version(), Mode: "replay", TableSize: replayConns, Conns: w.Table().Len(), Counters: map[string]uint64{}}
 	w.Counters.Each(w.Held(), func(name string, n uint64) { info.Counters[name] = n })
 	printInfo(std.out, info)
+	if skipped > 0 {
+		fmt.Fprintf(std.out, "skipped %d frames that the director itself had sent\n", skipped)
+	}
 }
