@@ -52,15 +52,19 @@ const connsAtOnce = 4096
 // Conns hands the connections to yield, part by part, until it fails. It is a
 // picture taken in pieces: connections come and go meanwhile.
 func (d *Director) Conns(ctx context.Context, yield func([]service.Conn) error) error {
-	servers := map[uint32]*dataplane.Server{}
-	d.mu.Lock()
-	for _, s := range d.roster.Servers() {
-		servers[s.Slot] = s
-	}
-	d.mu.Unlock()
+	part := make([]service.Conn, 0, connsAtOnce)
 	for _, w := range d.workers {
-		if err := w.conns(ctx, servers, yield); err != nil {
-			return err
+		for at := conntrack.Index(0); at != conntrack.None; {
+			err := ctx.Err()
+			if err == nil {
+				at, part, err = d.somePart(w, at, part[:0])
+			}
+			if err == nil && len(part) > 0 {
+				err = yield(part)
+			}
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return d.templates(ctx, yield)
@@ -107,30 +111,27 @@ func tickOf(t dataplane.Time) conntrack.Tick { return conntrack.Tick(t / (datapl
 
 func durationOf(t conntrack.Tick) time.Duration { return time.Duration(t) * 100 * time.Millisecond }
 
-func (w *worker) conns(ctx context.Context, servers map[uint32]*dataplane.Server, yield func([]service.Conn) error) error {
-	part := make([]service.Conn, 0, connsAtOnce)
-	now := dataplane.Monotonic()
-	for at := conntrack.Index(0); at != conntrack.None; {
-		if err := ctx.Err(); err != nil {
-			return err
-		}
-		part = part[:0]
-		w.Do(func() {
-			tick := tickOf(now())
-			at = w.Table().Walk(at, connsAtOnce, func(_ conntrack.Index, r *conntrack.Record) {
-				if s := servers[r.Server]; s != nil && r.State != conntrack.OnePacket {
-					part = append(part, connOf(r, s, tick))
-				}
-			})
-		})
-		if len(part) == 0 {
-			continue
-		}
-		if err := yield(part); err != nil {
-			return err
-		}
+// somePart appends the connections of w from at on to part, not too many. It
+// keeps edits away: they change what a slot stands for.
+func (d *Director) somePart(w *worker, at conntrack.Index, part []service.Conn) (conntrack.Index, []service.Conn, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return conntrack.None, nil, ErrClosed
 	}
-	return nil
+	servers := map[uint32]*dataplane.Server{}
+	for _, s := range d.roster.Servers() {
+		servers[s.Slot] = s
+	}
+	tick := tickOf(dataplane.Monotonic()())
+	w.Do(func() {
+		at = w.Table().Walk(at, connsAtOnce, func(_ conntrack.Index, r *conntrack.Record) {
+			if s := servers[r.Server]; s != nil && r.State != conntrack.OnePacket {
+				part = append(part, connOf(r, s, tick))
+			}
+		})
+	})
+	return at, part, nil
 }
 
 func connOf(r *conntrack.Record, s *dataplane.Server, now conntrack.Tick) service.Conn {
