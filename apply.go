@@ -158,7 +158,7 @@ func (d *Director) wanted() (services, replies map[key]bool) {
 
 // widen adds the keys of answers that steering lacks.
 func (d *Director) widen() error {
-	if !d.running {
+	if !d.steers {
 		return nil
 	}
 	_, replies := d.wanted()
@@ -168,7 +168,7 @@ func (d *Director) widen() error {
 // steer makes the keys of steering those that are wanted. Before Run there
 // are none.
 func (d *Director) steer() error {
-	if !d.running {
+	if !d.steers {
 		return nil
 	}
 	services, replies := d.wanted()
@@ -195,11 +195,19 @@ func (d *Director) afterwards(edits []service.Edit) (warnings []string) {
 	if len(zeroed) > 0 {
 		d.meters.zero(zeroed, d.roster.Servers(), d.serverStats())
 	}
-	added, err := d.vips.follow(d.set, d.running)
+	added, err := d.vips.follow(d.set, d.steers)
 	if err != nil {
 		warnings = append(warnings, fmt.Sprintf("cannot change the addresses of services: %v", err))
 	}
 	return append(warnings, added...)
+}
+
+// keepVIPs sees to the addresses that the director has added.
+func (d *Director) keepVIPs() error {
+	if !d.steers {
+		return nil
+	}
+	return d.vips.keep()
 }
 
 func (d *Director) setTimeouts(t service.Timeouts) {

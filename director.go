@@ -29,7 +29,8 @@ type Config struct {
 	NICs []string
 	// Public names the links that VIPs are added to; none means all.
 	Public []string
-	// AddVIPs adds the VIPs that no NIC has, and removes them at Close.
+	// AddVIPs adds the VIPs that no NIC has, keeps them there while Run works,
+	// and removes them at its end.
 	AddVIPs bool
 	// Conns is the capacity of the connection table, 1,048,576 by default, and
 	// how many clients persistent services remember at most.
@@ -106,8 +107,9 @@ type Director struct {
 	roster  *dataplane.Roster
 	meters  *meters
 	silence silence
-	idle    int // deleted servers that only templates keep
-	running bool
+	idle    int  // deleted servers that only templates keep
+	running bool // Run is at work
+	steers  bool // between start and finish
 	closed  bool
 }
 
@@ -233,6 +235,7 @@ func (d *Director) Run(ctx context.Context) error {
 func (d *Director) start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.steers = true
 	if err := d.settings.change(thisMachine{d.mirror}, d.links); err != nil {
 		return err
 	}
@@ -247,6 +250,7 @@ func (d *Director) start() error {
 	if err := d.steer(); err != nil {
 		return err
 	}
+	d.vips.adopt(d.settings.note.VIPs)
 	warnings, err := d.vips.follow(d.set, true)
 	for _, w := range warnings {
 		d.log.Warn(w)
@@ -258,6 +262,7 @@ func (d *Director) start() error {
 func (d *Director) finish() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.steers = false
 	errs := []error{d.vips.remove()}
 	for _, n := range d.links.nics {
 		errs = append(errs, d.steering.Detach(n.ifindex))

@@ -29,6 +29,7 @@ type nicFacts struct {
 	carrier bool // it had one at the start
 	driver  string
 	lost    bool // its program may not run any more
+	gone    bool // it was deleted
 }
 
 type linkFacts struct {
@@ -56,7 +57,7 @@ func findLinks(m *route.Mirror, names []string) (*links, error) {
 func (l *links) add(m *route.Mirror, name string) error {
 	dev, err := m.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("%w: there is no %s", ErrNIC, name)
+		return fmt.Errorf("%w: there is no NIC %q", ErrNIC, name)
 	}
 	way, err := m.Egress(dev.Index)
 	if err != nil {

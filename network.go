@@ -49,7 +49,7 @@ func (d *Director) followNetwork(what uint32) {
 		d.roster.RoutesChanged()
 		d.widenLinks()
 	}
-	errs = append(errs, d.publish(), d.steer())
+	errs = append(errs, d.publish(), d.steer(), d.keepVIPs())
 	if what&routesChanged != 0 {
 		d.narrowLinks()
 		errs = append(errs, d.steer())
@@ -80,12 +80,16 @@ func (d *Director) followNICs(lost bool) error {
 		n := &d.links.nics[i]
 		l, err := d.mirror.Link(n.ifindex)
 		if err != nil {
+			if !n.gone {
+				n.gone = true
+				d.log.Error("a NIC is gone, and its sockets with it; restart lvx when it is back", "nic", n.name)
+			}
 			continue
 		}
 		n.macs = l.MACs
 		errs = append(errs, d.steering.SetMACs(n.ifindex, l.MACs))
 		n.lost = n.lost || lost && forgetsProgram[n.driver]
-		if n.lost && l.Up && d.running {
+		if n.lost && l.Up && d.steers {
 			errs = append(errs, d.steering.Detach(n.ifindex), d.steering.Attach(n.ifindex, d.rings.generic()))
 			n.lost = false
 		}

@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io/fs"
 	"log/slog"
+	"maps"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -54,6 +56,8 @@ type settingsNote struct {
 	// Placing is how each NIC chose queues before it was asked to place
 	// packets by the client.
 	Placing map[string]rss.Saved `json:"placing,omitempty"`
+	// VIPs are the addresses that were added, with the name of their link.
+	VIPs map[netip.Addr]string `json:"vips,omitempty"`
 }
 
 // openSettings reads what a director that crashed has left.
@@ -74,7 +78,7 @@ func openSettings(cfg Config, log *slog.Logger) (*settings, error) {
 		err = json.Unmarshal(text, &s.note)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read settings to put back from %s: %w", s.path, err)
+		return nil, fmt.Errorf("read settings to put back, remove %s to do without: %w", s.path, err)
 	}
 	return s, nil
 }
@@ -173,7 +177,8 @@ func (s *settings) restore(m machine) error {
 		put(m.SetOffloads(name, was, true))
 	}
 	put(s.putPlacingBack(m))
-	s.note = settingsNote{Offloads: map[string]xsk.Offload{}}
+	// Addresses are given back by vips, which may go on with them.
+	s.note = settingsNote{Offloads: map[string]xsk.Offload{}, VIPs: s.note.VIPs}
 	if s.path != "" {
 		put(os.Remove(s.path))
 	}
@@ -199,8 +204,19 @@ func (s *settings) write() error {
 	if err != nil {
 		return err
 	}
-	if err := os.WriteFile(s.path, text, 0o600); err != nil {
+	// Renamed, so that a crash leaves the old note or the new one whole.
+	err = os.WriteFile(s.path+".new", text, 0o600)
+	if err == nil {
+		err = os.Rename(s.path+".new", s.path)
+	}
+	if err != nil {
 		return fmt.Errorf("note settings to put back: %w", err)
 	}
 	return nil
+}
+
+// noteVIPs notes the addresses that are added, or about to be.
+func (s *settings) noteVIPs(added map[netip.Addr]string) error {
+	s.note.VIPs = maps.Clone(added)
+	return s.write()
 }

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"maps"
 	"net/netip"
+	"slices"
 
 	"github.com/lvx-lb/lvx/route"
 	"github.com/lvx-lb/lvx/service"
@@ -12,17 +13,21 @@ import (
 
 // vips sees to it that the addresses of services are the director's. They
 // belong to the administrator or keepalived; with Config.AddVIPs missing ones
-// are added, and only these are removed again.
+// are added and kept, and only these are removed again.
 type vips struct {
 	mirror *route.Mirror
 	add    bool
-	public []int // ifindexes
-	added  map[netip.Addr]int
+	public []int              // ifindexes
+	added  map[netip.Addr]int // ifindexes
+	note   func(added map[netip.Addr]string) error
+	links  *links
 	warned map[netip.Addr]bool
 }
 
-func newVIPs(m *route.Mirror, cfg Config, l *links) *vips {
-	v := &vips{mirror: m, add: cfg.AddVIPs, added: map[netip.Addr]int{}, warned: map[netip.Addr]bool{}}
+func newVIPs(m *route.Mirror, cfg Config, l *links, note func(map[netip.Addr]string) error) *vips {
+	v := &vips{
+		mirror: m, add: cfg.AddVIPs, added: map[netip.Addr]int{}, note: note, links: l, warned: map[netip.Addr]bool{},
+	}
 	for _, name := range cfg.Public {
 		for _, f := range l.list {
 			if f.name == name {
@@ -65,20 +70,70 @@ func (v *vips) follow(set *service.Set, running bool) (warnings []string, err er
 	return warnings, errors.Join(errs...)
 }
 
-func (v *vips) put(vip netip.Addr, ifindex int) error {
-	if err := v.mirror.AddAddress(ifindex, vip); err != nil {
-		if errors.Is(err, route.ErrExists) {
-			return nil
+// adopt goes on with the addresses that a director added which crashed.
+func (v *vips) adopt(left map[netip.Addr]string) {
+	for vip, name := range left {
+		for _, f := range v.links.list {
+			if f.name == name && v.has(vip, f.ifindex) {
+				v.added[vip] = f.ifindex
+			}
 		}
-		return err
 	}
+}
+
+// keep adds again what has got lost: a NIC that goes down loses its IPv6
+// addresses.
+func (v *vips) keep() error {
+	var errs []error
+	for vip, ifindex := range v.added {
+		if l, err := v.mirror.Link(ifindex); err == nil && l.Up && !v.has(vip, ifindex) {
+			errs = append(errs, v.put(vip, ifindex))
+		}
+	}
+	return errors.Join(errs...)
+}
+
+func (v *vips) has(vip netip.Addr, ifindex int) bool {
+	return slices.ContainsFunc(v.mirror.Addresses(), func(a route.Address) bool {
+		return a.Ifindex == ifindex && a.Prefix == netip.PrefixFrom(vip, vip.BitLen()) && !a.Removed
+	})
+}
+
+// put adds an address. It is noted first: a crash in between must not leave
+// one that nobody removes.
+func (v *vips) put(vip netip.Addr, ifindex int) error {
+	_, again := v.added[vip]
 	v.added[vip] = ifindex
-	return v.mirror.Announce(ifindex, vip)
+	err := v.noteAdded()
+	if err == nil {
+		err = v.mirror.AddAddress(ifindex, vip)
+	}
+	if err == nil {
+		return v.mirror.Announce(ifindex, vip)
+	}
+	if !again {
+		delete(v.added, vip)
+		err = errors.Join(err, v.noteAdded())
+	}
+	if errors.Is(err, route.ErrExists) {
+		return nil
+	}
+	return err
 }
 
 func (v *vips) drop(vip netip.Addr, ifindex int) error {
 	delete(v.added, vip)
-	return v.mirror.RemoveAddress(ifindex, vip)
+	return errors.Join(v.mirror.RemoveAddress(ifindex, vip), v.noteAdded())
+}
+
+func (v *vips) noteAdded() error {
+	named := map[netip.Addr]string{}
+	for vip, ifindex := range v.added {
+		if id, ok := v.links.byIfindex(ifindex); ok {
+			named[vip] = v.links.list[id].name
+		}
+	}
+	return v.note(named)
 }
 
 // remove takes away what was added.

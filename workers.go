@@ -45,7 +45,7 @@ func (d *Director) openWorkers() (err error) {
 			return err
 		}
 	}
-	d.vips = newVIPs(d.mirror, d.cfg, d.links)
+	d.vips = newVIPs(d.mirror, d.cfg, d.links, d.settings.noteVIPs)
 	return d.publish()
 }
 

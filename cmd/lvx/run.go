@@ -44,7 +44,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.IntVar(&o.conns, "conns", 1<<20, "capacity of the connection table")
 	f.IntVar(&o.workers, "workers", 1, "threads that forward; each needs a queue of its own on every NIC")
 	f.IntVar(&o.rings, "rings", 2048, "size of a queue's rings, a power of two")
-	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, and remove them at exit")
+	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, keep them there, and remove them at exit")
 	f.BoolVar(&o.debug, "debug", false, "log more")
 	f.StringVar(&o.profile, "cpuprofile", "", "write what the CPU does to a `FILE` for go tool pprof")
 	if err := f.Parse(args); err != nil {
