@@ -14,8 +14,7 @@ import (
 // Protocol is the IP protocol number of a virtual service.
 type Protocol uint8
 
-// The protocols that a virtual service can have. SCTP is named so that
-// commands can refuse it in words.
+// The protocols that a virtual service can have.
 const (
 	TCP  Protocol = 6
 	UDP  Protocol = 17
@@ -74,14 +73,16 @@ const (
 	DeleteServer                // -d
 	Zero                        // -Z; of all services when Service.Key is the zero Key
 	SetTimeouts                 // --set; a zero duration leaves that value alone
+	SetSysctl                   // one of Settings
 )
 
 // Edit is one change to a director's services.
 type Edit struct {
 	Op       Op       `json:"op"`
-	Service  Service  `json:"service"`  // DeleteService and the server edits use only its Key
-	Server   Server   `json:"server"`   // of the three server edits; DeleteServer uses only Address
-	Timeouts Timeouts `json:"timeouts"` // of SetTimeouts
+	Service  Service  `json:"service"`         // DeleteService and the server edits use only its Key
+	Server   Server   `json:"server"`          // of the three server edits; DeleteServer uses only Address
+	Timeouts Timeouts `json:"timeouts"`        // of SetTimeouts
+	Sysctl   Sysctl   `json:"sysctl,omitzero"` // of SetSysctl
 }
 
 // Timeouts are the three that --set changes: established TCP, TCP after a

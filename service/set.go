@@ -19,8 +19,8 @@ type Configured struct {
 }
 
 // Set is what an administrator has configured: services in the order of
-// their creation, and timeouts. The zero Set is empty, has the default
-// timeouts and supports no Features.
+// their creation, timeouts and settings. The zero Set is empty, has the
+// default timeouts and settings and supports no Features.
 //
 // A Set is for one goroutine at a time; it and its clones can be used at the
 // same time.
@@ -30,6 +30,7 @@ type Set struct {
 	made     uint64       // services ever
 	list     []Configured // of tree, nil until it is asked for
 	timeouts Timeouts
+	settings *Settings // never changed, nil: the defaults
 	features Features
 }
 
@@ -82,6 +83,14 @@ func (s *Set) Find(k Key) (Configured, bool) {
 
 // Timeouts returns the timeouts, those that were never set by their defaults.
 func (s *Set) Timeouts() Timeouts { return s.timeouts.or(DefaultTimeouts()) }
+
+// Settings returns the settings.
+func (s *Set) Settings() Settings {
+	if s.settings == nil {
+		return DefaultSettings()
+	}
+	return *s.settings
+}
 
 func (t Timeouts) or(other Timeouts) Timeouts {
 	if t.TCP == 0 {
@@ -142,6 +151,13 @@ func (s *Set) apply(e *Edit) error {
 		return nil
 	case SetTimeouts:
 		return s.setTimeouts(e.Timeouts)
+	case SetSysctl:
+		settings := s.Settings()
+		if err := settings.Set(e.Sysctl); err != nil {
+			return err
+		}
+		s.settings = &settings
+		return nil
 	}
 	return ErrInvalid
 }

@@ -48,7 +48,7 @@ func (k Key) Is6() bool { return k.Address.Addr().Is6() && !k.Address.Addr().Is4
 var opNames = map[Op]string{
 	AddService: "add service", EditService: "edit service", DeleteService: "delete service",
 	Clear: "clear", AddServer: "add server", EditServer: "edit server", DeleteServer: "delete server",
-	Zero: "zero", SetTimeouts: "set timeouts",
+	Zero: "zero", SetTimeouts: "set timeouts", SetSysctl: "set sysctl",
 }
 
 // String returns what the edit does, in words.
@@ -70,6 +70,8 @@ func (e Edit) String() string {
 		}
 	case Clear, SetTimeouts:
 		return e.Op.String()
+	case SetSysctl:
+		return fmt.Sprintf("%v %s", e.Op, e.Sysctl.Name)
 	}
 	return fmt.Sprintf("%v %v", e.Op, e.Service.Key)
 }
