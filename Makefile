@@ -39,6 +39,11 @@ test-vm: toolchain
 test-ipvs: toolchain
 	LVX_IPVS=1 $(GO) test -v -count=1 -timeout 60m ./internal/oracle
 
+# Half an hour of churn in memory; SOAK=1m for a minute.
+SOAK ?= 30m
+soak: toolchain
+	LVX_SOAK=$(SOAK) $(GO) test -v -count=1 -timeout 60m ./internal/soak
+
 demo: lvx
 	./lvx demo
 
