@@ -2,7 +2,7 @@
 # Tests that need root say so and are skipped without it.
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
-.PHONY: all lvx toolchain generate check test integration test-vm test-ipvs demo bench bench-short clean
+.PHONY: all lvx toolchain generate check test integration test-vm test-ipvs soak demo bench bench-short clean
 
 all: lvx
 
