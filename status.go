@@ -39,6 +39,13 @@ func (d *Director) Status(context.Context) ([]service.Status, error) {
 	return list, nil
 }
 
+// Settings returns the sysctls of IPVS as they are now.
+func (d *Director) Settings(context.Context) (service.Settings, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	return d.set.Settings(), nil
+}
+
 // Timeouts returns the three values that --set changes.
 func (d *Director) Timeouts(context.Context) (service.Timeouts, error) {
 	d.mu.Lock()

@@ -134,6 +134,18 @@ func (c *Client) Timeouts(ctx context.Context) (t service.Timeouts, err error) {
 	return t, err
 }
 
+// Settings returns the sysctls.
+func (c *Client) Settings(ctx context.Context) (s service.Settings, err error) {
+	err = c.ask(ctx, request{Ask: askSettings}, func(a reply, _ net.Conn) error {
+		if a.Settings == nil {
+			return ErrMalformed
+		}
+		s = *a.Settings
+		return nil
+	})
+	return s, err
+}
+
 // Info tells how the director runs.
 func (c *Client) Info(ctx context.Context) (info Info, err error) {
 	err = c.ask(ctx, request{Ask: askInfo}, func(a reply, _ net.Conn) error {

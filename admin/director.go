@@ -24,6 +24,8 @@ type Director interface {
 	Conns(ctx context.Context, yield func([]service.Conn) error) error
 	// Timeouts returns the three values that --set changes.
 	Timeouts(ctx context.Context) (service.Timeouts, error)
+	// Settings returns the sysctls; an Edit changes one.
+	Settings(ctx context.Context) (service.Settings, error)
 	// Info tells how the director runs.
 	Info(ctx context.Context) (Info, error)
 	// Capture writes the frames of both directions as a pcap stream until ctx

@@ -3,6 +3,7 @@ package admin
 import (
 	"bytes"
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"net/netip"
@@ -63,6 +64,7 @@ func testNames() Names {
 type kernel struct {
 	services []service.Status
 	timeouts service.Timeouts
+	sysctls  service.Set // for its settings
 	conns    [][]service.Conn
 	agrees   bool // to everything, and forgets it
 }
@@ -112,6 +114,8 @@ func (k *kernel) apply(e service.Edit) error {
 		}
 	case service.Clear:
 		k.services = nil
+	case service.SetSysctl:
+		return errors.Unwrap(k.sysctls.Apply(e)) // Apply names the edit itself
 	case service.SetTimeouts:
 		for set, value := range map[*time.Duration]time.Duration{&k.timeouts.TCP: e.Timeouts.TCP, &k.timeouts.TCPFin: e.Timeouts.TCPFin, &k.timeouts.UDP: e.Timeouts.UDP} {
 			if value != 0 {
@@ -172,6 +176,10 @@ func (k *kernel) Conns(_ context.Context, yield func([]service.Conn) error) erro
 		}
 	}
 	return nil
+}
+
+func (k *kernel) Settings(context.Context) (service.Settings, error) {
+	return k.sysctls.Settings(), nil
 }
 
 func (k *kernel) Timeouts(context.Context) (service.Timeouts, error) { return k.timeouts, nil }

@@ -35,6 +35,7 @@ var refusals = []struct {
 	{"invalid", service.ErrInvalid, "Invalid operation.  Possibly wrong module version, address not unicast, ..."},
 	{"not-supported", service.ErrNotSupported, "Operation not supported"},
 	{"range", service.ErrRange, "Numerical result out of range"},
+	{"no-sysctl", service.ErrNoSysctl, ""},
 	{"forbidden", ErrForbidden, "Permission denied (you must be root)"},
 	{"busy", ErrBusy, ""},
 	{"too-large", ErrTooLarge, ""},

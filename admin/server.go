@@ -186,6 +186,9 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn, d Director, q r
 	case askTimeouts:
 		a.Timeouts = new(service.Timeouts)
 		*a.Timeouts, err = d.Timeouts(ctx)
+	case askSettings:
+		a.Settings = new(service.Settings)
+		*a.Settings, err = d.Settings(ctx)
 	case askInfo:
 		a.Info = new(Info)
 		*a.Info, err = d.Info(ctx)

@@ -139,6 +139,12 @@ func TestEverythingADirectorSaysCrossesTheSocket(t *testing.T) {
 	if got, err := c.Timeouts(ctx); err != nil || got != k.timeouts {
 		t.Error("timeouts:", got, err)
 	}
+	if err := c.Apply(ctx, []service.Edit{{Op: service.SetSysctl, Sysctl: service.Sysctl{Name: "drop_entry", Value: 3}}}); err != nil {
+		t.Error("set sysctl:", err)
+	}
+	if got, err := c.Settings(ctx); err != nil || got != k.sysctls.Settings() || got.DropEntry != 3 {
+		t.Error("settings:", got, err)
+	}
 	want, _ := k.Info(ctx)
 	if got, err := c.Info(ctx); err != nil || !reflect.DeepEqual(got, want) {
 		t.Error("info:", got, err)

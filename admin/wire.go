@@ -37,6 +37,7 @@ const (
 	askStatus   = "status"
 	askConns    = "conns"
 	askTimeouts = "timeouts"
+	askSettings = "settings"
 	askInfo     = "info"
 	askCapture  = "capture"
 )
@@ -54,6 +55,7 @@ type reply struct {
 	Services []service.Status  `json:"services,omitempty"`
 	Conns    []service.Conn    `json:"conns,omitempty"`
 	Timeouts *service.Timeouts `json:"timeouts,omitempty"`
+	Settings *service.Settings `json:"settings,omitempty"`
 	Info     *Info             `json:"info,omitempty"`
 	Refused  []*fault          `json:"refused,omitempty"`
 	Warnings []string          `json:"warnings,omitempty"`

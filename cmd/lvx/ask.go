@@ -14,7 +14,15 @@ import (
 	"github.com/lvx-lb/lvx/admin"
 )
 
+// runAdm is ipvsadm, and what ipvsadm leaves to sysctl.
 func runAdm(ctx context.Context, args []string, std stdio) int {
+	if len(args) > 0 && args[0] == "sysctl" {
+		return admin.RunSysctl(ctx, args[1:], std.out, std.err, socketPath())
+	}
+	return runIpvsadm(ctx, args, std)
+}
+
+func runIpvsadm(ctx context.Context, args []string, std stdio) int {
 	return admin.Run(ctx, args, std.in, std.out, std.err, socketPath(), admin.Names{})
 }
 

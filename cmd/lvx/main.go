@@ -38,7 +38,7 @@ var commands []command
 func init() {
 	commands = []command{
 		{"run", "--public NIC --private NIC | --nic NIC [--rules FILE]", "forward until interrupted", runRun},
-		{"adm", "ARGS...", "administer the running director; ARGS are those of ipvsadm", runAdm},
+		{"adm", "ARGS...", "administer the running director; ARGS are those of ipvsadm, or sysctl NAME[=VALUE]", runAdm},
 		{"exec", "[--] COMMAND [ARGS...]", "run ipvsadm, keepalived and the like unmodified; they command the running director", runExec},
 		{"info", "", "show mode, frame balance and counters of the running director", runInfo},
 		{"capture", "[-w FILE|-]", "write the frames of both sides as pcap; tcpdump does not see them", runCapture},
@@ -60,7 +60,7 @@ func main() {
 
 func dispatch(ctx context.Context, args []string, std stdio) int {
 	if filepath.Base(args[0]) == "ipvsadm" {
-		return runAdm(ctx, args[1:], std)
+		return runIpvsadm(ctx, args[1:], std)
 	}
 	if len(args) < 2 || args[1] == "-h" || args[1] == "--help" || args[1] == "help" {
 		usage(std.out)

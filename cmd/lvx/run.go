@@ -23,12 +23,28 @@ type names []string
 func (n *names) String() string     { return strings.Join(*n, ",") }
 func (n *names) Set(s string) error { *n = append(*n, s); return nil }
 
+// sysctls is a flag NAME=VALUE that may be repeated.
+type sysctls []service.Edit
+
+func (s *sysctls) String() string { return "" }
+
+func (s *sysctls) Set(text string) error {
+	c, err := service.ParseSysctl(text)
+	if err != nil {
+		return err
+	}
+	*s = append(*s, service.Edit{Op: service.SetSysctl, Sysctl: c})
+	settings := service.DefaultSettings()
+	return settings.Set(c)
+}
+
 type runOptions struct {
 	public, private, nics names
 	rules, socket, mode   string
 	name, profile         string
 	conns, rings, workers int
 	addVIPs, debug        bool
+	sysctls               sysctls
 }
 
 func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
@@ -38,6 +54,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.Var(&o.private, "private", "`NIC` on the servers' side; may be repeated")
 	f.Var(&o.nics, "nic", "`NIC` for both sides, in a single network; may be repeated")
 	f.StringVar(&o.rules, "rules", "", "rules to start with, a `FILE` as ipvsadm -S writes it")
+	f.Var(&o.sysctls, "sysctl", "a sysctl of IPVS as `NAME=VALUE`; may be repeated")
 	f.StringVar(&o.socket, "socket", socketPath(), "`PATH` of the socket for lvx adm")
 	f.StringVar(&o.mode, "mode", "auto", "auto, zerocopy, native or generic")
 	f.StringVar(&o.name, "name", "lvx0", "`NAME` of the director: of its veth and its state file")
@@ -128,6 +145,9 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 		return err
 	}
 	defer d.Close()
+	if err := d.Apply(ctx, o.sysctls); err != nil {
+		return err
+	}
 	if err := d.Apply(ctx, rules); err != nil {
 		return fmt.Errorf("apply rules: %w", err)
 	}
