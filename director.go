@@ -123,7 +123,7 @@ func New(cfg Config) (*Director, error) {
 	}
 	d := &Director{
 		cfg: cfg, log: cfg.Log, set: service.NewSet(dataplane.Features), hops: dataplane.NewHops(),
-		meters: newMeters(), network: newChanges(),
+		meters: newMeters(), network: newChanges(), silence: silence{},
 	}
 	for _, step := range []struct {
 		what string
