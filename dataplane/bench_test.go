@@ -30,6 +30,7 @@ func (b *belt) Receive(frames []nic.Frame) int {
 	if b.idle {
 		return 0
 	}
+	frames = frames[:min(len(frames), len(b.fill))]
 	for i := range frames {
 		chunk := b.fill[len(b.fill)-1]
 		b.fill = b.fill[:len(b.fill)-1]

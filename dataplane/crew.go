@@ -26,7 +26,7 @@ type Crew struct {
 	workers []*Worker
 	seed    uint64
 	placed  atomic.Pointer[rss.Placement] // nil: NICs place packets anyhow
-	chunk   uint64                        // bytes
+	shift   uint8                         // from an address to the number of its chunk
 	home    []uint8
 	hand    [][]*lane[handed] // from, to
 	back    [][]*lane[uint64]
@@ -34,11 +34,13 @@ type Crew struct {
 	limiter limiter
 }
 
-// handed is a frame on its way to the worker that owns its connection.
+// handed is a frame on its way to the worker that owns its connection, 16
+// bytes.
 type handed struct {
-	frame nic.Frame
-	nic   uint8
-	how   how
+	addr uint64
+	len  uint32
+	nic  uint8
+	how  how
 }
 
 // how tells the owner what the sender has found out.
@@ -62,7 +64,7 @@ func NewCrew(workers []*Worker, home []uint8, seed uint64) (*Crew, error) {
 			return nil, fmt.Errorf("join %d workers: %w", len(workers), ErrCrew)
 		}
 	}
-	c.chunk, c.taken = uint64(workers[0].pool.Chunk), make([][BatchSize]handed, len(workers))
+	c.shift, c.taken = uint8(bits.TrailingZeros32(workers[0].pool.Chunk)), make([][BatchSize]handed, len(workers))
 	c.limiter.init(seed)
 	for range workers {
 		hand, back := make([]*lane[handed], len(workers)), make([]*lane[uint64], len(workers))
@@ -121,7 +123,7 @@ func (w *Worker) handOver(b *Batch, i, to int, how how) bool {
 		b.finish(i, HandOver, Unexplained)
 		return true
 	}
-	if w.crew.hand[w.self][to].push(handed{b.frames[i], b.nics[i], how}) {
+	if w.crew.hand[w.self][to].push(handed{b.frames[i].Addr, b.frames[i].Len, b.nics[i], how}) {
 		b.finish(i, HandOver, Unexplained)
 	} else {
 		b.finish(i, Drop, HandFull)
@@ -141,10 +143,14 @@ func (w *Worker) takeHanded() (moved bool) {
 		}
 		b := &w.batch
 		b.n, moved = n, true
+		var warm uint64
 		for i := range n {
 			x := &taken[i]
-			b.frames[i], b.nics[i], b.how[i] = x.frame, x.nic, x.how
+			b.frames[i], b.nics[i], b.how[i] = nic.Frame{Addr: x.addr, Len: x.len}, x.nic, x.how
+			// The headers come from another core's cache, all at a time.
+			warm += uint64(w.pool.Bytes[x.addr])
 		}
+		w.warm = warm
 		w.Counters.Taken += uint64(n)
 		w.Process(b)
 		w.settle(b)
@@ -208,7 +214,7 @@ func (c *Crew) Settle(now Time) {
 // sendHome gives a chunk to its home worker, and reports whether that is
 // somebody else.
 func (w *Worker) sendHome(chunk uint64) bool {
-	home := int(w.crew.home[chunk/w.crew.chunk])
+	home := int(w.crew.home[chunk>>(w.crew.shift&63)])
 	return home != w.self && w.crew.back[w.self][home].push(chunk)
 }
 

@@ -113,8 +113,8 @@ func (s *script) books(t *testing.T) {
 	for i, w := range s.workers {
 		w.Table().Recount(active, inactive)
 		for _, chunk := range w.free {
-			if int(s.crew.home[chunk/s.crew.chunk]) != i {
-				t.Errorf("worker %d keeps chunk %#x of worker %d", i, chunk, s.crew.home[chunk/s.crew.chunk])
+			if int(s.crew.home[chunk>>s.crew.shift]) != i {
+				t.Errorf("worker %d keeps chunk %#x of worker %d", i, chunk, s.crew.home[chunk>>s.crew.shift])
 			}
 		}
 	}

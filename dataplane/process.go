@@ -128,6 +128,7 @@ func (w *Worker) track(b *Batch) {
 		if w.crew != nil && w.handOver(b, i, w.crew.owner(b.client[i]), asReceived) {
 			continue
 		}
+		b.hash[i] = w.table.Hash(b.proto[i], b.client[i])
 	}
 	// A loop of its own, so short that the processor has many lines on their
 	// way at a time. What a packet without a hash touches does no harm.
@@ -152,7 +153,6 @@ func (w *Worker) aim(b *Batch, i int, proto uint8, src, dst packet.Endpoint) {
 	} else {
 		b.dir[i], b.client[i], b.other[i] = conntrack.ToClient, dst, src
 	}
-	b.hash[i] = w.table.Hash(proto, b.client[i])
 }
 
 // find looks packet i up. What is no answer may still belong to a connection

@@ -285,7 +285,7 @@ func (x *world) underWay() (hands [][]uint64) {
 			var chunks []uint64
 			hand, back := x.crew.hand[from][to], x.crew.back[from][to]
 			for at := hand.taken.Load(); at != hand.next; at++ {
-				chunks = append(chunks, hand.slots[at%uint32(len(hand.slots))].frame.Addr)
+				chunks = append(chunks, hand.slots[at%uint32(len(hand.slots))].addr)
 			}
 			for at := back.taken.Load(); at != back.next; at++ {
 				chunks = append(chunks, back.slots[at%uint32(len(back.slots))])
