@@ -70,8 +70,7 @@ func (s *Server) Templates() uint32 { return uint32(max(s.kept.Load(), 0)) }
 // Idle reports whether nothing is under way with the server. A deleted one may
 // still have templates then.
 func (s *Server) Idle() bool {
-	active, inactive := s.Counts()
-	return active+inactive == 0 && s.awaited.Load() <= 0
+	return s.counts.None() && s.awaited.Load() <= 0
 }
 
 // AnswersFrom returns where the server's packets come from; port 0 is any.

@@ -645,3 +645,30 @@ func TestACrewFitsTogether(t *testing.T) {
 		t.Error("a crew over two pools")
 	}
 }
+
+// TestAServerIsNotForgottenWhileItsConnectionChanges looks at a deleted server
+// whose only connection becomes active and inactive all the time.
+func TestAServerIsNotForgottenWhileItsConnectionChanges(t *testing.T) {
+	s := gang(t, 2)
+	srv := s.serverOf("192.0.2.1:80", "10.0.0.11:8080")
+	srv.counts.Begin(false)
+	if err := s.command(strings.Fields("-d -t 192.0.2.1:80 -r 10.0.0.11:8080")); err != nil {
+		t.Fatal(err)
+	}
+	var changing sync.WaitGroup
+	changing.Go(func() {
+		for i := range 200_000 {
+			srv.counts.Change(i%2 == 0)
+		}
+	})
+	for range 20_000 {
+		if gone := s.roster.Collect(); len(gone) > 0 {
+			t.Fatal("it was forgotten")
+		}
+	}
+	changing.Wait()
+	srv.counts.End(false)
+	if gone := s.roster.Collect(); len(gone) != 1 {
+		t.Errorf("%d servers were forgotten at the end", len(gone))
+	}
+}

@@ -39,6 +39,10 @@ func (c *Counts) Change(active bool) {
 	c.of(!active).Add(-1)
 }
 
+// None reports whether there is no connection. Active and Inactive, read one
+// after the other, may both miss one that changes.
+func (c *Counts) None() bool { return c.all.Load() <= 0 }
+
 func (c *Counts) of(active bool) *atomic.Int32 {
 	if active {
 		return &c.Active
