@@ -50,6 +50,7 @@ const (
 
 const (
 	templateStep   = 60 * conntrack.Second // by which a template in use lives on
+	templateGrace  = 2                     // ticks; what ends at the same time, at any worker, ends first
 	templateSpokes = 1 << 14               // ticks; what lies beyond is visited then
 	templateSweep  = 256                   // visits at a time
 	templateLooks  = 64                    // for one that gives way
@@ -170,7 +171,7 @@ func (t *Templates) room(now conntrack.Tick) uint32 {
 // outlived brings x up to date and reports whether its time is over. It comes
 // before any change of what x controls, so that late is as good as in time.
 func (t *Templates) outlived(x *template, now conntrack.Tick) bool {
-	for int32(now-x.deadline) >= 0 {
+	for int32(now-x.deadline) > templateGrace {
 		if x.controls == 0 {
 			return true
 		}
@@ -238,7 +239,7 @@ func (t *Templates) unhash(n uint32) {
 // link puts template n on the spoke of its deadline, or the farthest one.
 // Deadlines only move away afterwards, so the visit never comes too late.
 func (t *Templates) link(n uint32, x *template) {
-	ahead := max(0, min(int32(x.deadline-t.next), templateSpokes-1))
+	ahead := max(0, min(int32(x.deadline+templateGrace+1-t.next), templateSpokes-1))
 	x.spoke = uint16((t.next + conntrack.Tick(ahead)) % templateSpokes)
 	first := &t.spokes[x.spoke]
 	x.prev, x.next = 0, *first
@@ -320,7 +321,8 @@ func (t *Templates) Walk(now conntrack.Tick, from, n int, f func(Template)) int 
 
 func (t *Templates) seen(x *template, now conntrack.Tick) Template {
 	s := t.servers[x.slot]
-	row := Template{Proto: x.proto, Client: x.client, Server: s, Assured: x.assured, Expires: x.deadline - now}
+	left := max(0, int32(x.deadline-now))
+	row := Template{Proto: x.proto, Client: x.client, Server: s, Assured: x.assured, Expires: conntrack.Tick(left)}
 	switch {
 	case x.void:
 		row.VPort, row.RPort = voidPort, voidPort

@@ -29,13 +29,13 @@ type slowTemplates struct {
 func (s *slowTemplates) tick() {
 	s.now++
 	over := func(x *slowTemplate) bool {
-		if x.deadline != s.now {
+		if s.now != x.deadline+templateGrace+1 {
 			return false
 		}
 		if x.controls == 0 {
 			return true
 		}
-		x.timeout, x.deadline = templateStep, s.now+templateStep
+		x.timeout, x.deadline = templateStep, x.deadline+templateStep
 		return false
 	}
 	for k, x := range s.live {
@@ -48,7 +48,7 @@ func (s *slowTemplates) tick() {
 
 func (s *slowTemplates) rows() (rows []string) {
 	row := func(k templateKey, x *slowTemplate) {
-		rows = append(rows, fmt.Sprint(k.client, x.server.Slot, x.void, x.assured, x.deadline-s.now))
+		rows = append(rows, fmt.Sprint(k.client, x.server.Slot, x.void, x.assured, max(0, int32(x.deadline-s.now))))
 	}
 	for k, x := range s.live {
 		row(k, x)
