@@ -1,6 +1,7 @@
 package bench
 
 import (
+	"encoding/json"
 	"errors"
 	"fmt"
 	"os"
@@ -22,26 +23,44 @@ var machineSettings = map[string]string{
 	"/proc/sys/net/netfilter/nf_conntrack_max":     "16777216",
 }
 
+// settingsBefore keeps the machine's own settings while they are changed: a run
+// that was killed is made good by the next one.
+const settingsBefore = "/run/lvx-bench.json"
+
 // changeMachine makes the changes and returns what undoes them. A setting
 // that is not there or may not be changed stays as it is.
-func changeMachine() (restore func() error) {
+func changeMachine() (restore func() error, err error) {
 	old := map[string]string{}
-	for path, value := range machineSettings {
-		was, err := os.ReadFile(path)
+	if text, err := os.ReadFile(settingsBefore); err == nil {
+		err = json.Unmarshal(text, &old)
 		if err != nil {
-			continue
+			return nil, fmt.Errorf("read %s: %w", settingsBefore, err)
 		}
-		if os.WriteFile(path, []byte(value), 0) == nil {
+	}
+	for path := range machineSettings {
+		if was, err := os.ReadFile(path); err == nil && old[path] == "" {
 			old[path] = strings.TrimSpace(string(was))
 		}
+	}
+	text, err := json.Marshal(old)
+	if err == nil {
+		err = os.WriteFile(settingsBefore, text, 0o600)
+	}
+	if err != nil {
+		return nil, fmt.Errorf("note settings: %w", err)
+	}
+	for path, value := range machineSettings {
+		_ = os.WriteFile(path, []byte(value), 0)
 	}
 	return func() error {
 		var errs []error
 		for path, value := range old {
-			errs = append(errs, os.WriteFile(path, []byte(value), 0))
+			if now, err := os.ReadFile(path); err == nil && strings.TrimSpace(string(now)) != value {
+				errs = append(errs, os.WriteFile(path, []byte(value), 0))
+			}
 		}
-		return errors.Join(errs...)
-	}
+		return errors.Join(append(errs, os.Remove(settingsBefore))...)
+	}, nil
 }
 
 // The generator has a CPU of its own; the director has the other one.

@@ -112,8 +112,11 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 	}
 	o = o.WithDefaults()
 	r := newResult(o)
-	restore := changeMachine()
-	err := r.parts(ctx, o)
+	restore, err := changeMachine()
+	if err != nil {
+		return nil, err
+	}
+	err = r.parts(ctx, o)
 	return r, errors.Join(err, restore())
 }
 

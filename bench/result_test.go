@@ -3,6 +3,8 @@ package bench
 import (
 	"encoding/xml"
 	"io"
+	"os"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -104,5 +106,32 @@ func TestPlotsAreXMLWithinTheirFrame(t *testing.T) {
 	empty := Plot{Title: "nothing"}
 	if !strings.Contains(empty.SVG(), "nothing") {
 		t.Error("an empty plot has no title")
+	}
+}
+
+func TestSettingsOfTheMachineComeBack(t *testing.T) {
+	if os.Geteuid() != 0 {
+		t.Skip("needs root: settings of the machine")
+	}
+	if _, err := os.Stat(settingsBefore); err == nil {
+		t.Skip("a measurement is running")
+	}
+	now := func() (values string) {
+		for path := range machineSettings {
+			text, _ := os.ReadFile(path)
+			values += path + "=" + string(text)
+		}
+		lines := strings.SplitAfter(values, "\n")
+		slices.Sort(lines)
+		return strings.Join(lines, "")
+	}
+	before := now()
+	_, err := changeMachine() // by a run that is killed
+	must(t, err)
+	restore, err := changeMachine()
+	must(t, err)
+	must(t, restore())
+	if after := now(); after != before {
+		t.Errorf("settings were\n%sand are\n%s", before, after)
 	}
 }
