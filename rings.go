@@ -22,7 +22,6 @@ type rings struct {
 	mode    xsk.Mode
 	umem    *xsk.UMEM
 	sockets [][]*xsk.Socket
-	home    []uint8    // whose each chunk is, by number
 	free    [][]uint64 // by worker: chunks that no ring has
 }
 
@@ -156,10 +155,10 @@ func bindAll(mode xsk.Mode, l *links, queues []int, cfg Config) (*rings, error) 
 // share divides the chunks among workers.
 func (r *rings) share(workers int) {
 	chunks := r.umem.Chunks()
-	r.home, r.free = make([]uint8, len(chunks)), make([][]uint64, workers)
+	r.free = make([][]uint64, workers)
 	for i, chunk := range chunks {
 		w := i * workers / len(chunks)
-		r.home[i], r.free[w] = uint8(w), append(r.free[w], chunk)
+		r.free[w] = append(r.free[w], chunk)
 	}
 }
 

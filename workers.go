@@ -41,7 +41,7 @@ func (d *Director) openWorkers() (err error) {
 		d.workers, all[i] = append(d.workers, w), w.Worker
 	}
 	if n > 1 {
-		if d.crew, err = dataplane.NewCrew(all, d.rings.home, seed); err != nil {
+		if d.crew, err = dataplane.NewCrew(all, seed); err != nil {
 			return err
 		}
 	}

@@ -21,16 +21,17 @@ var ErrCrew = errors.New("workers do not fit together")
 // Crew are workers that share the traffic of a director. Every connection has
 // one owner, found from its client endpoint, which NAT leaves as it is in
 // both directions. A frame that arrives at another worker is handed over as a
-// descriptor; every frame has a home worker, to which its chunk returns.
+// descriptor. Its chunk stays there, and another one goes back at once: what a
+// worker has to receive into and to send from never depends on the others'
+// rings.
 type Crew struct {
 	workers []*Worker
 	seed    uint64
 	placed  atomic.Pointer[rss.Placement] // nil: NICs place packets anyhow
-	shift   uint8                         // from an address to the number of its chunk
-	home    []uint8
-	hand    [][]*lane[handed] // from, to
+	hand    [][]*lane[handed]             // from, to
 	back    [][]*lane[uint64]
 	taken   [][BatchSize]handed // by each worker
+	owed    [][]int             // by each worker: chunks, to whom
 	limiter limiter
 }
 
@@ -55,24 +56,22 @@ const (
 
 func (h how) isPiece() bool { return h >= asPiece }
 
-// NewCrew joins workers, which must not run yet. home tells whose chunk each
-// of the Pool is, by number.
-func NewCrew(workers []*Worker, home []uint8, seed uint64) (*Crew, error) {
-	c := &Crew{workers: workers, seed: seed, home: home}
+// NewCrew joins workers, which must not run yet.
+func NewCrew(workers []*Worker, seed uint64) (*Crew, error) {
+	c := &Crew{workers: workers, seed: seed}
 	for _, w := range workers {
-		if len(home) != w.pool.Chunks() || w.pool != workers[0].pool || len(workers) > 255 {
+		if w.pool != workers[0].pool || len(w.nics) != len(workers[0].nics) {
 			return nil, fmt.Errorf("join %d workers: %w", len(workers), ErrCrew)
 		}
 	}
-	c.shift, c.taken = uint8(bits.TrailingZeros32(workers[0].pool.Chunk)), make([][BatchSize]handed, len(workers))
+	c.taken = make([][BatchSize]handed, len(workers))
 	c.limiter.init(seed)
 	for range workers {
 		hand, back := make([]*lane[handed], len(workers)), make([]*lane[uint64], len(workers))
 		for to := range workers {
-			// A chunk is in one place, so the way home always has room.
-			hand[to], back[to] = newLane[handed](handSlots), newLane[uint64](len(home))
+			hand[to], back[to] = newLane[handed](handSlots), newLane[uint64](handSlots)
 		}
-		c.hand, c.back = append(c.hand, hand), append(c.back, back)
+		c.hand, c.back, c.owed = append(c.hand, hand), append(c.back, back), append(c.owed, make([]int, len(workers), len(workers)+16)) // no line with another
 	}
 	for i, w := range workers {
 		w.crew, w.self = c, i
@@ -132,7 +131,7 @@ func (w *Worker) handOver(b *Batch, i, to int, how how) bool {
 }
 
 // takeHanded treats what other workers have handed over, and takes back the
-// chunks that have come home.
+// chunks that are due for what w has handed to them.
 func (w *Worker) takeHanded() (moved bool) {
 	w.takeBack()
 	taken := w.crew.taken[w.self][:]
@@ -152,13 +151,14 @@ func (w *Worker) takeHanded() (moved bool) {
 		}
 		w.warm = warm
 		w.Counters.Taken += uint64(n)
+		w.crew.owed[w.self][from] += n
 		w.Process(b)
 		w.settle(b)
 	}
 	return moved
 }
 
-// takeBack takes the chunks that have come home.
+// takeBack takes chunks for what was handed over.
 func (w *Worker) takeBack() {
 	for from := range w.crew.workers {
 		room := w.free[len(w.free):cap(w.free)]
@@ -166,13 +166,26 @@ func (w *Worker) takeBack() {
 	}
 }
 
-// publishHanded lets the others see what was handed to them, and wakes those
-// who sleep. An idle worker looks for chunks of theirs: they may be all that
-// they have.
-func (w *Worker) publishHanded(idle bool) {
-	if idle {
-		w.reclaim()
+// payBack gives a free chunk for every frame that was taken, as far as there
+// are any.
+func (w *Worker) payBack() {
+	for to, owed := range w.crew.owed[w.self] {
+		if owed > len(w.free) {
+			w.reclaim()
+		}
+		n := 0
+		for n < min(owed, len(w.free)) && w.crew.back[w.self][to].push(w.free[len(w.free)-1-n]) {
+			n++
+		}
+		w.free = w.free[:len(w.free)-n]
+		w.crew.owed[w.self][to] -= n
 	}
+}
+
+// publishHanded lets the others see what was handed to them, and wakes those
+// who sleep.
+func (w *Worker) publishHanded() {
+	w.payBack()
 	for to, other := range w.crew.workers {
 		handed := w.crew.hand[w.self][to].publish()
 		if w.crew.back[w.self][to].publish() || handed {
@@ -203,28 +216,10 @@ func (c *Crew) Settle(now Time) {
 			w.setTime(now)
 			again = w.takeHanded() || again
 			w.flushAll()
-			w.publishHanded(true)
+			w.publishHanded()
 		}
 	}
 	for _, w := range c.workers {
 		w.takeBack()
 	}
-}
-
-// sendHome gives a chunk to its home worker, and reports whether that is
-// somebody else.
-func (w *Worker) sendHome(chunk uint64) bool {
-	home := int(w.crew.home[chunk>>(w.crew.shift&63)])
-	return home != w.self && w.crew.back[w.self][home].push(chunk)
-}
-
-// sortHome sends those of the last n free chunks home that belong elsewhere.
-func (w *Worker) sortHome(n int) {
-	kept := w.free[:len(w.free)-n]
-	for _, chunk := range w.free[len(w.free)-n:] {
-		if !w.sendHome(chunk) {
-			kept = append(kept, chunk)
-		}
-	}
-	w.free = kept
 }

@@ -33,7 +33,6 @@ func newSquad(b *testing.B, workers, conns int, placed *rss.Placement) *squad {
 	for _, r := range x.topology.routes {
 		x.routes.add(x.links, strings.Fields(r))
 	}
-	home := make([]uint8, x.pool.Chunks())
 	for i := range workers {
 		table, err := conntrack.New(conntrack.Config{Capacity: conns, Seed: 1})
 		if err != nil {
@@ -43,7 +42,7 @@ func newSquad(b *testing.B, workers, conns int, placed *rss.Placement) *squad {
 		belts := [2]*belt{{pool: x.pool, idle: true}, {pool: x.pool, idle: true}}
 		s := Setup{Pool: x.pool, Fill: 128, Table: table, Hops: x.hops, Routes: &x.routes, Upward: &x.up, Seed: 1, NICs: []Queues{{belts[0]}, {belts[1]}}}
 		for c := i * 1024; c < (i+1)*1024; c++ {
-			s.Chunks, home[c] = append(s.Chunks, uint64(c)*uint64(x.pool.Chunk)), uint8(i)
+			s.Chunks = append(s.Chunks, uint64(c)*uint64(x.pool.Chunk))
 		}
 		w, err := NewWorker(s)
 		if err != nil {
@@ -54,7 +53,7 @@ func newSquad(b *testing.B, workers, conns int, placed *rss.Placement) *squad {
 	x.worker = x.workers[0]
 	var err error
 	if workers > 1 {
-		if x.crew, err = NewCrew(x.workers, home, 1); err != nil {
+		if x.crew, err = NewCrew(x.workers, 1); err != nil {
 			b.Fatal(err)
 		}
 		x.crew.Place(placed)

@@ -98,7 +98,7 @@ func endpointOf(s string) packet.Endpoint {
 }
 
 // books compares the sums of all workers: what one handed another took, what
-// servers count is what tables hold, and every chunk that is free is at home.
+// servers count is what tables hold, and nobody owes a chunk or lacks one.
 func (s *script) books(t *testing.T) {
 	t.Helper()
 	s.check(t)
@@ -112,10 +112,13 @@ func (s *script) books(t *testing.T) {
 	active, inactive := make([]int, s.roster.Slots()), make([]int, s.roster.Slots())
 	for i, w := range s.workers {
 		w.Table().Recount(active, inactive)
-		for _, chunk := range w.free {
-			if int(s.crew.home[chunk>>s.crew.shift]) != i {
-				t.Errorf("worker %d keeps chunk %#x of worker %d", i, chunk, s.crew.home[chunk>>s.crew.shift])
-			}
+		has := len(w.free) + len(w.heldChunks())
+		for k := range s.queues {
+			q := s.queues[k][i].Queued()
+			has += q.Fill + q.Receive + q.Transmit + q.Completion
+		}
+		if owed := slices.Max(s.crew.owed[i]); has != w.total || owed != 0 {
+			t.Errorf("worker %d has %d chunks of %d, and owes %d", i, has, w.total, owed)
 		}
 	}
 	for _, srv := range s.roster.Servers() {
@@ -465,9 +468,8 @@ func TestAWorkerThatSleepsIsToldAndOneThatIsAboutToLooks(t *testing.T) {
 	}
 	w.sleeper.asleep.Store(false)
 	w.Round(s.now)
-	w.Round(s.now) // what was sent is complete, and goes home
 	if !s.workers[0].hasHanded() {
-		t.Error("worker 0 does not see its chunk come home when it looks once more")
+		t.Error("worker 0 does not see the chunk for its frame when it looks once more")
 	}
 }
 
@@ -496,26 +498,30 @@ func TestWhatIsUnderWayAtTheEndIsSettled(t *testing.T) {
 	}
 }
 
-// TestAnIdleWorkerKeepsNobodysChunks: what it has sent for others comes home
-// although it has nothing to send any more.
-func TestAnIdleWorkerKeepsNobodysChunks(t *testing.T) {
+// TestAWorkerPaysAtOnce: who hands everything over gets as many chunks back,
+// although the other NIC takes nothing and the frames stay in its ring.
+func TestAWorkerPaysAtOnce(t *testing.T) {
 	s := gang(t, 2)
-	for _, client := range s.of(1, 60) {
-		_, frame := s.frameOf(client, false)
-		s.queues[0][0].Inject(frame)
+	clients := s.of(1, 60)
+	send := func() {
+		for _, client := range clients {
+			_, frame := s.frameOf(client, false)
+			s.queues[0][0].Inject(frame)
+		}
+		s.world.run(t)
 	}
-	s.world.run(t)
-	s.world.run(t)
+	send()
+	s.queues[1][1].SetDown(true)
+	for range 20 {
+		send()
+	}
+	if q := s.queues[1][1].Queued(); q.Transmit < 200 {
+		t.Errorf("only %d frames are stuck", q.Transmit)
+	}
+	if q := s.queues[0][0].Queued(); q.Fill != s.worker.fill {
+		t.Errorf("worker 0 receives into %d chunks, want %d", q.Fill, s.worker.fill)
+	}
 	s.books(t)
-	for i, w := range s.workers {
-		total := len(w.free)
-		for k := range s.queues {
-			total += s.queues[k][i].Queued().Fill
-		}
-		if total != w.total {
-			t.Errorf("worker %d has %d chunks, %d are its own", i, total, w.total)
-		}
-	}
 }
 
 func TestNoTwoWorkersMakeTheSameIdentification(t *testing.T) {
@@ -637,11 +643,8 @@ func TestNICsThatPlaceByTheClientLeaveNothingToHandOver(t *testing.T) {
 
 func TestACrewFitsTogether(t *testing.T) {
 	s := gang(t, 2)
-	if _, err := NewCrew(s.workers, make([]uint8, 3), 1); err == nil {
-		t.Error("a crew with chunks that have no home")
-	}
 	other := newWorld(t, topologies["twonic"], sizes{conns: 8, frames: s.pool.Chunks(), ring: 64})
-	if _, err := NewCrew([]*Worker{s.workers[0], other.worker}, make([]uint8, s.pool.Chunks()), 1); err == nil {
+	if _, err := NewCrew([]*Worker{s.workers[0], other.worker}, 1); err == nil {
 		t.Error("a crew over two pools")
 	}
 }

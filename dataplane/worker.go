@@ -213,7 +213,7 @@ func (w *Worker) Round(now Time) bool {
 	w.expire()
 	w.flushAll()
 	if w.crew != nil {
-		w.publishHanded(!moved)
+		w.publishHanded()
 	}
 	w.Counters.Rounds++
 	if !moved {
@@ -260,11 +260,7 @@ func (w *Worker) drop(addr uint64, why Reason) {
 }
 
 func (w *Worker) recycle(addr uint64) {
-	chunk := addr &^ uint64(w.pool.Chunk-1)
-	if w.crew != nil && w.sendHome(chunk) {
-		return
-	}
-	w.free = append(w.free, chunk)
+	w.free = append(w.free, addr&^uint64(w.pool.Chunk-1))
 }
 
 // alloc takes a free chunk for a frame that w builds. Some are left for the
@@ -295,9 +291,6 @@ func (w *Worker) complete(q nic.Queue) {
 		room := w.free[len(w.free):cap(w.free)]
 		n := q.Complete(room)
 		w.free = w.free[:len(w.free)+n]
-		if w.crew != nil {
-			w.sortHome(n)
-		}
 		if n == 0 || n < len(room) {
 			return
 		}

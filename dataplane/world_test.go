@@ -125,11 +125,7 @@ func newWorld(t testing.TB, top topology, z sizes) *world {
 	}
 	var err error
 	if len(x.workers) > 1 {
-		home := make([]uint8, x.pool.Chunks())
-		for c := range home {
-			home[c] = uint8(c % len(x.workers))
-		}
-		if x.crew, err = NewCrew(x.workers, home, 1); err != nil {
+		if x.crew, err = NewCrew(x.workers, 1); err != nil {
 			t.Fatal(err)
 		}
 		x.crew.Place(z.placed)
