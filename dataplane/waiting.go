@@ -10,6 +10,10 @@ import (
 // gives up after three probes, 3.07 s were seen; its word should come first.
 const hopPatience = 3*Second + Second/10
 
+// hopHaste is before when a failure is not believed: a neighbour that somebody
+// deleted fails at once, one that does not answer takes the kernel's probes.
+const hopHaste = Second
+
 // waiting holds translated frames whose hop is not known yet.
 type waiting struct {
 	frames []waitingFrame // oldest first, never more than its capacity
@@ -60,6 +64,16 @@ func (q *waiting) add(w *Worker, f nic.Frame, id HopID, from origin) Reason {
 	return Unexplained
 }
 
+// first returns since when something has been waiting for a hop.
+func (q *waiting) first(id HopID) Time {
+	for i := range q.frames {
+		if q.frames[i].hop == id {
+			return q.frames[i].since
+		}
+	}
+	return 0
+}
+
 // look sends what can be sent and gives up what has waited too long.
 func (q *waiting) look(w *Worker) {
 	if len(q.frames) == 0 {
@@ -76,6 +90,9 @@ func (q *waiting) look(w *Worker) {
 		case state == HopUsable:
 			packet.SetMACs(w.pool.Data(x.frame), w.hops.mac(x.hop), w.config.Links[w.hops.link(x.hop)].MAC)
 			w.sendTo(w.hops.at(x.hop), x.frame)
+		case state == HopFailed && w.now-q.first(x.hop) < hopHaste:
+			w.hops.again(x.hop)
+			kept = append(kept, x)
 		case state == HopFailed:
 			w.unreachable(&x)
 		case w.now-x.since >= hopPatience:
