@@ -62,5 +62,5 @@ func blame(ifindex int, err error) error {
 	if e != nil || p.Mode == None {
 		return err
 	}
-	return fmt.Errorf("%w: %q, id %d, %v: %w", ErrForeign, p.Name, p.ID, p.Mode, err)
+	return fmt.Errorf("%w: %q, id %d, %v", ErrForeign, p.Name, p.ID, p.Mode)
 }
