@@ -132,7 +132,7 @@ func TestDriversAcceptOrRefuse(t *testing.T) {
 		"i40e in MFP mode":          {ruled(newDriver(4, 512, 52), none), false, true},
 		"ena without field choice":  {ruled(newDriver(4, 128, 40), none), false, true},
 		"ixgbe":                     {ruled(newDriver(4, 128, 40), intel), false, true},
-		"igb":                       {ruled(newDriver(4, 128, 40), intel), false, true},
+		"igb":                       {ruled(newDriver(4, 128, 0), intel), false, true},
 		"igc":                       {ruled(newDriver(4, 128, 40), intel), false, true},
 		"bnxt":                      {ruled(newDriver(4, 128, 40), tuples), false, true},
 		"virtio_net":                {ruled(newDriver(4, 128, 40), pairs), false, true},
