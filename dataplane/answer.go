@@ -117,7 +117,8 @@ func (w *Worker) reply(addr uint64, n int, link LinkID, to MAC) bool {
 }
 
 // translateError carries an ICMP error about a packet of a connection to the
-// other side. It moves no state and no deadline.
+// other side. It moves no state and no deadline. As with IPVS, one that is
+// damaged itself goes nowhere.
 func (w *Worker) translateError(b *Batch, i int) {
 	p := &b.packets[i]
 	rec := w.table.At(b.conn[i])
@@ -125,6 +126,10 @@ func (w *Worker) translateError(b *Batch, i int) {
 	toServer := b.dir[i] == conntrack.ToServer
 	if s == nil {
 		b.finish(i, Drop, ServerGone)
+		return
+	}
+	if !p.IsIntact() {
+		b.finish(i, Drop, BadChecksum)
 		return
 	}
 	if p.TTL <= 1 {

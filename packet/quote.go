@@ -2,6 +2,15 @@ package packet
 
 import "encoding/binary"
 
+// IsIntact reports whether the checksum of an ICMP message is right.
+func (p *Packet) IsIntact() bool {
+	b, pseudo := p.Data[p.L4:], uint32(0)
+	if p.V6 {
+		pseudo = uint32(PseudoSum(p.Src, p.Dst, ICMPv6, len(b)))
+	}
+	return Checksum(b, pseudo) == 0
+}
+
 // TranslateQuote carries an ICMP error, p with Quote.OK, across the NAT: the
 // address on the given side of p becomes to.Addr, and so do address and port
 // on the other side of the quoted packet, which travelled the other way. An

@@ -138,3 +138,19 @@ func TestWhatIsAnErrorAndWhatItQuotes(t *testing.T) {
 		}
 	}
 }
+
+func TestADamagedErrorIsNotIntact(t *testing.T) {
+	for name, frame := range map[string][]byte{
+		"IPv4": icmp4("10.0.0.11", "198.51.100.7", 3, 3, quoted("IPv4 UDP", "198.51.100.7:40000", "10.0.0.11:53")),
+		"IPv6": icmp6("fd00::1", "2001:db8::7", 1, 4, quoted("IPv6 TCP", "[2001:db8::7]:40000", "[fd00::1]:80")),
+	} {
+		var p Packet
+		if f := Parse(frame, &p); f != OK || !p.IsIntact() {
+			t.Errorf("%s: %v, intact %v", name, f, p.IsIntact())
+		}
+		frame[len(frame)-1] ^= 1
+		if p.IsIntact() {
+			t.Errorf("%s: a changed byte goes unseen", name)
+		}
+	}
+}
