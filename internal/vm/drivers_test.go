@@ -82,9 +82,9 @@ func (l *lab) forwards() {
 func (l *lab) flaps(nic string) {
 	l.t.Helper()
 	l.sh("ip link set %s down", nic)
-	if _, ok := l.try("ip netns exec cl curl -s -m 2 http://%s/name", vip); ok {
+	if _, ok := l.try("ip netns exec cl curl -s -m 5 http://%s/name", vip); ok {
 		l.t.Errorf("answered although %s is down", nic)
 	}
 	l.sh("ip link set %s up", nic)
-	l.await("an answer after "+nic+" went down and up", "ip netns exec cl curl -s -m 2 http://%s/name", vip)
+	l.await("an answer after "+nic+" went down and up", "ip netns exec cl curl -s -m 5 http://%s/name", vip)
 }

@@ -12,7 +12,8 @@ import (
 	"time"
 )
 
-const patience = 30 * time.Second
+// patience is long, as other people may use the same cores.
+const patience = time.Minute
 
 // TestMain removes what the tests have built.
 func TestMain(m *testing.M) {
@@ -105,7 +106,7 @@ func (g *guest) end() {
 // content.
 func (g *guest) try(format string, args ...any) (string, bool) {
 	g.t.Helper()
-	out, code, err := g.Run(fmt.Sprintf(format, args...), 2*patience)
+	out, code, err := g.Run(fmt.Sprintf(format, args...), 3*patience)
 	if err != nil {
 		g.t.Fatal(err)
 	}
@@ -125,7 +126,7 @@ func (g *guest) sh(format string, args ...any) string {
 // await repeats a command until it succeeds.
 func (g *guest) await(what, format string, args ...any) string {
 	g.t.Helper()
-	out, ok := g.try("for i in $(seq 150); do { %s; } && exit; sleep 0.2; done; exit 1", fmt.Sprintf(format, args...))
+	out, ok := g.try("for i in $(seq 450); do { %s; } && exit; sleep 0.2; done; exit 1", fmt.Sprintf(format, args...))
 	if !ok {
 		g.t.Fatalf("waited in vain for %s: %s", what, out)
 	}

@@ -103,7 +103,7 @@ func (l *lab) client(format string, args ...any) string {
 // alternates checks that four requests are answered by both servers in turn.
 func (l *lab) alternates() {
 	l.t.Helper()
-	got := strings.Fields(l.client("bash -c 'for i in 1 2 3 4; do curl -s -m 20 http://%s/name || exit 1; done'", vip))
+	got := strings.Fields(l.client("bash -c 'for i in 1 2 3 4; do curl -s -m 40 http://%s/name || exit 1; done'", vip))
 	if len(got) != 4 || got[0] == got[1] || got[0] != got[2] || got[1] != got[3] {
 		l.t.Errorf("answers: %v, want both servers in turn", got)
 	}
@@ -112,7 +112,7 @@ func (l *lab) alternates() {
 // downloads checks that 4 MB arrive as they were sent.
 func (l *lab) downloads() {
 	l.t.Helper()
-	l.client("curl -s -m 50 -o /tmp/got http://%s/file", vip)
+	l.client("curl -s -m 150 -o /tmp/got http://%s/file", vip)
 	l.sh("cmp /tmp/file /tmp/got")
 }
 

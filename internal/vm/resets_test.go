@@ -12,7 +12,7 @@ func TestADriverResetUnderLoadIsSurvived(t *testing.T) {
 			l.direct("")
 			l.sh(`touch /tmp/load
 				while [ -e /tmp/load ]; do
-					ip netns exec cl curl -s -m 50 -o /tmp/got http://%s/file; echo "$? $(cmp /tmp/file /tmp/got)" >>/tmp/loaded
+					ip netns exec cl curl -s -m 150 -o /tmp/got http://%s/file; echo "$? $(cmp /tmp/file /tmp/got)" >>/tmp/loaded
 				done >/dev/null 2>&1 &`, vip)
 			l.await("load", "[ -e /tmp/loaded ]")
 			for range 2 {

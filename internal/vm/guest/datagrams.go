@@ -82,7 +82,7 @@ func askFrom(port int, address string, size int) error {
 	if _, err := conn.Write(question); err != nil {
 		return err
 	}
-	conn.SetReadDeadline(time.Now().Add(10 * time.Second))
+	conn.SetReadDeadline(time.Now().Add(20 * time.Second))
 	answer := make([]byte, 65536)
 	n, err := conn.Read(answer)
 	if err == nil && !bytes.Equal(answer[:n], question) {
