@@ -99,6 +99,10 @@ func (c *comparison) frames(s *record.Step, r *record.Result) {
 	for _, n := range []record.NIC{record.Public, record.Private} {
 		here := func(l record.Left) bool { return l.NIC != n }
 		k, l := slices.DeleteFunc(slices.Clone(r.Out), here), slices.DeleteFunc(slices.Clone(got), here)
+		if passed && len(s.Frames) > 1 && len(k) > 0 && len(l) > 0 {
+			c.tally.allowed[foreignFragments]++
+			continue
+		}
 		for i := range max(len(k), len(l)) {
 			var kernel, lvx record.Frame
 			if i < len(k) {
@@ -168,7 +172,7 @@ func (c *comparison) lists(r *record.Result) error {
 	}
 	lvx := c.conns()
 	order := func(a, b conn) int {
-		return cmp.Or(cmp.Compare(a.proto, b.proto), a.client.Compare(b.client), a.virtual.Compare(b.virtual))
+		return cmp.Or(cmp.Compare(a.proto, b.proto), a.client.Compare(b.client), a.virtual.Compare(b.virtual), a.real.Compare(b.real))
 	}
 	slices.SortFunc(kernel, order)
 	slices.SortFunc(lvx, order)
@@ -194,10 +198,16 @@ func (c *comparison) lists(r *record.Result) error {
 }
 
 // sameConn allows a second more or less: the kernel counts in 4 ms, lvx in 100.
+// A timer of a minute ends up to 2 s late there, and a template (client port 0)
+// that is prolonged again and again adds them up.
 func sameConn(a, b conn) bool {
 	late := a.expires - b.expires
 	a.expires, b.expires = 0, 0
-	return a == b && late >= -1 && late <= 1
+	most := 1
+	if a.client.Port() == 0 {
+		most = 8
+	}
+	return a == b && late >= -1 && late <= most
 }
 
 func twoLists[T any](kernel, lvx []T, same func(a, b T) bool) string {

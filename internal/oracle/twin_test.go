@@ -41,7 +41,7 @@ func newTwin(t testing.TB, f *fault) *twin {
 	if f == nil {
 		f = &fault{}
 	}
-	x := &twin{hops: dataplane.NewHops(), fault: &fault{}, now: time.Second}
+	x := &twin{hops: dataplane.NewHops(), set: *service.NewSet(dataplane.Features), fault: &fault{}, now: time.Second}
 	pool := nic.NewPool(512, 4096)
 	var err error
 	if x.table, err = conntrack.New(conntrack.Config{Capacity: 4000, Seed: 1}); err != nil {
@@ -250,6 +250,9 @@ func (x *twin) conns() []conn {
 	var all []conn
 	now := conntrack.Tick(x.now / tick)
 	x.table.Walk(0, 1<<30, func(_ conntrack.Index, r *conntrack.Record) {
+		if r.State == conntrack.OnePacket {
+			return // an answer is awaited; it is no connection
+		}
 		pair := x.table.Pairs[r.Server]
 		c := conn{
 			proto:   map[uint8]string{protoTCP: "TCP", protoUDP: "UDP"}[r.Proto()],
@@ -261,7 +264,26 @@ func (x *twin) conns() []conn {
 		}
 		all = append(all, c)
 	})
-	return x.fault.conns(all)
+	return x.fault.conns(append(all, x.templates(now)...))
+}
+
+// templates lists the clients that persistent services remember.
+func (x *twin) templates(now conntrack.Tick) []conn {
+	var all []conn
+	x.roster.Templates().Walk(now, 0, 1<<30, func(t dataplane.Template) {
+		state := "NONE"
+		if t.Assured {
+			state = "ASSURED"
+		}
+		all = append(all, conn{
+			proto:   map[uint8]string{protoTCP: "TCP", protoUDP: "UDP"}[t.Proto],
+			client:  netip.AddrPortFrom(t.Client.Netip(), 0),
+			virtual: netip.AddrPortFrom(t.Server.Service().Key.Address.Addr(), t.VPort),
+			real:    netip.AddrPortFrom(t.Server.Address.Address.Addr(), t.RPort),
+			state:   state, expires: int(t.Expires / conntrack.Second),
+		})
+	})
+	return all
 }
 
 // servers lists services and servers, in the order of /proc/net/ip_vs.
