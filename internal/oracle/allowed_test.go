@@ -15,8 +15,9 @@ type allowance struct {
 	level        func(kernel, lvx *view) // nil: it is about whole frames
 }
 
-// Two allowances are about whole frames.
+// Some allowances are about whole frames.
 const (
+	foreignFragments = "foreign-fragments"
 	limited          = "error-limited"
 	parameterProblem = "parameter-problem"
 )
@@ -25,6 +26,8 @@ const (
 var allowances = []allowance{
 	{limited, "both limit the ICMP errors to a host by the same rule, but the kernel's local answers, which lvx leaves to it, " +
 		"use up the same tokens: one may be missing when the host was sent a burst of them before", nil},
+	{foreignFragments, "IPVS puts a datagram of a server together before it finds that no connection has it, and cuts it anew; " +
+		"lvx lets the fragments pass as they came", nil},
 	{parameterProblem, "lvx translates ICMP type 12; IPVS takes no notice of it", nil},
 	{"udp-checksum-0", "lvx leaves a UDP packet without checksum without one; IPVS computes it for each packet",
 		func(k, l *view) {

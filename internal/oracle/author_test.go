@@ -97,7 +97,7 @@ func (a *author) pause() {
 			safe = safe && (late < -30 || late > int(r.Timeout)/8+10)
 		})
 		// Long ones are rare: what takes the kernel longest is idle time.
-		if safe && (s < 150 || a.IntN(8) == 0) {
+		if safe && (s < 40 || s < 150 && a.IntN(3) == 0 || a.IntN(16) == 0) {
 			a.sleep(time.Duration(s) * time.Second)
 			return
 		}

@@ -212,7 +212,8 @@ func (a *author) fragments(name string) {
 		p.checksum = 0
 	}
 	if p.v6() {
-		p.fragment = min(p.fragment, 1448)
+		// One fragment alone would lose its header in the kernel.
+		p.fragment = min(p.fragment, 1448, len(p.data)/2)
 	}
 	a.send(name, p)
 }

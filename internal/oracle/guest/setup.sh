@@ -3,7 +3,6 @@
 # bytes. Only 10.1.0.99 is nobody's.
 set -e
 modprobe -a crc32c_generic tun ip_vs
-sysctl -qw net.core.rmem_max=1048576 2>/dev/null || true
 mac() { printf '0a:04:%02x:%02x:%02x:%02x' $(echo $1 | tr . ' '); }
 director() {
 	n=$1
