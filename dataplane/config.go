@@ -3,7 +3,6 @@ package dataplane
 import (
 	"math/bits"
 	"net/netip"
-	"sync"
 	"sync/atomic"
 
 	"github.com/lvx-lb/lvx/conntrack"
@@ -38,7 +37,7 @@ type Service struct {
 	virtual packet.Endpoint
 	proto   uint8
 
-	mu        sync.Mutex
+	mu        spin
 	scheduler scheduler.Scheduler
 	servers   []scheduler.Server // newest first
 	spec      service.Configured

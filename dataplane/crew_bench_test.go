@@ -1,6 +1,7 @@
 package dataplane
 
 import (
+	"encoding/binary"
 	"fmt"
 	"runtime"
 	"slices"
@@ -260,5 +261,48 @@ func BenchmarkTwoWorkers(b *testing.B) {
 				two.complete(b)
 			}
 		})
+	}
+}
+
+// BenchmarkTwoWorkersOpening has every packet open a connection of one
+// service, whose scheduler and counts both workers share.
+func BenchmarkTwoWorkersOpening(b *testing.B) {
+	const runs, packets, room = 24, 1 << 14, 1_000_000
+	one, two := newSquad(b, 1, room, nil), newSquad(b, 2, room, nil)
+	one.belts[0][0].write = one.callers(-1)
+	for i := range 2 {
+		two.belts[i][0].write = two.callers(i)
+	}
+	wall := [2]float64{1e9, 1e9}
+	for _, q := range []*squad{one, two} {
+		q.bring(true)
+		q.warm(b, BatchSize)
+	}
+	for range runs {
+		for i, q := range []*squad{one, two} {
+			s := q.apart(packets)
+			wall[i] = min(wall[i], s.per(s.wall))
+		}
+	}
+	one.complete(b)
+	two.complete(b)
+	b.ReportMetric(wall[0], "ns/one")
+	b.ReportMetric(wall[1], "ns/two")
+	b.ReportMetric(wall[0]/wall[1], "x-faster")
+	b.ReportMetric(0, "ns/op")
+}
+
+// callers returns a writer of frames that are a new client each, of those that
+// a worker owns if owner is not negative.
+func (q *squad) callers(owner int) func([]byte) {
+	next := clients(udpIn, 1<<28, 26, 34)
+	return func(f []byte) {
+		for {
+			next(f)
+			client := packet.Endpoint{Addr: packet.AddrFrom4(binary.BigEndian.Uint32(f[26:])), Port: binary.BigEndian.Uint16(f[34:])}
+			if owner < 0 || q.crew.owner(client) == owner {
+				return
+			}
+		}
 	}
 }
