@@ -83,6 +83,7 @@ func (d *Director) install(set *service.Set) error {
 		return err
 	}
 	d.set = set
+	d.roster.SetSettings(set.Settings())
 	if err := d.publish(); err != nil {
 		return err
 	}

@@ -33,8 +33,12 @@ func newMeters() *meters {
 	return &meters{map[uint32]*service.Estimator{}, map[service.Key]*service.Estimator{}, map[service.Key]service.Stats{}, 0}
 }
 
-// measure moves the estimators on; IPVS does so every two seconds.
+// measure moves the estimators on; IPVS does so every two seconds, unless
+// run_estimation is off.
 func (d *Director) measure() {
+	if d.set.Settings().RunEstimation == 0 {
+		return
+	}
 	if d.meters.ticks++; d.meters.ticks%int(service.EstimatorStep/time.Second) != 0 {
 		return
 	}

@@ -39,11 +39,14 @@ func (d *Director) Status(context.Context) ([]service.Status, error) {
 	return list, nil
 }
 
-// Settings returns the sysctls of IPVS as they are now.
+// Settings returns the sysctls of IPVS; the mode of a defence that waits for
+// a shortage of room says whether there is one.
 func (d *Director) Settings(context.Context) (service.Settings, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	return d.set.Settings(), nil
+	short := false
+	d.each(func(w *worker) { short = short || w.Short() })
+	return d.set.Settings().Seen(short), nil
 }
 
 // Timeouts returns the three values that --set changes.

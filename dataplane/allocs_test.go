@@ -19,6 +19,7 @@ func crowd(t testing.TB, z sizes) *script {
 		"-A -t 192.0.2.1:80 -s rr", "-a -t 192.0.2.1:80 -r 10.0.0.11:8080 -m",
 		"-A -u 192.0.2.1:53 -s rr", "-a -u 192.0.2.1:53 -r 10.0.0.11:5353 -m", "-a -u 192.0.2.1:53 -r 10.0.0.12:5353 -m -w 0",
 		"-A -u 192.0.2.1:54 -s rr",
+		"-A --sctp-service 192.0.2.1:90 -s rr", "-a --sctp-service 192.0.2.1:90 -r 10.0.0.11:9090 -m",
 		"-A -u [2001:db8::1]:53 -s wrr", "-a -u [2001:db8::1]:53 -r [fd00::11]:5353 -m",
 	} {
 		if err := s.command(strings.Fields(line)); err != nil {
@@ -46,6 +47,15 @@ func TestNoVerdictAllocates(t *testing.T) {
 	const in, out = "public 198.51.100.7:1 -> 192.0.2.1:53 udp 18", "private 10.0.0.11:5353 -> 198.51.100.7:1 udp 18"
 	newPort := func(_ *script, frame []byte, n int) { binary.BigEndian.PutUint16(frame[34:], uint16(1000+n)) }
 	nothing := func(*script, []byte, int) {}
+	with := func(sysctls string) func(*script, []byte, int) {
+		return func(s *script, _ []byte, n int) {
+			if n == 0 {
+				if err := s.sysctl(strings.Fields(sysctls)); err != nil {
+					panic(err)
+				}
+			}
+		}
+	}
 	later := func(s *script, _ []byte, _ int) {
 		s.now += 301 * Second
 		s.worker.Round(s.now)
@@ -58,6 +68,23 @@ func TestNoVerdictAllocates(t *testing.T) {
 	}{
 		{"forward", []string{in, out}, nothing, func(c *Counters) uint64 { return c.Forwarded }},
 		{"forward IPv6", []string{"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 9"}, nothing, func(c *Counters) uint64 { return c.Forwarded }},
+		{"forward SCTP", []string{
+			"public 198.51.100.7:1 -> 192.0.2.1:90 sctp INIT", "public 198.51.100.7:1 -> 192.0.2.1:90 sctp ABORT",
+		}, nothing, func(c *Counters) uint64 { return c.Forwarded }},
+		{"schedule an error", []string{"public 203.0.113.9 -> 192.0.2.1 icmp 3/4 about 192.0.2.1:53 -> 198.51.100.7:9 udp 18"}, with("schedule_icmp=1"),
+			func(c *Counters) uint64 { return c.Forwarded }},
+		{"tell a server", []string{"private 10.0.0.11:5353 -> 198.51.100.8:1 udp 18"}, with("nat_icmp_send=1"), func(c *Counters) uint64 { return c.Errors }},
+		{"drop packet", []string{in}, func(s *script, frame []byte, n int) {
+			with("drop_packet=3 am_droprate=1")(s, frame, n)
+			newPort(s, frame, n)
+		}, func(c *Counters) uint64 { return c.Dropped[DropPacket] }},
+		{"drop entry", []string{"public 198.51.100.7:1 -> 192.0.2.1:80 tcp S"}, func(s *script, frame []byte, n int) {
+			with("drop_entry=3")(s, frame, n)
+			for range 70 {
+				s.now += Second
+				s.worker.Round(s.now)
+			}
+		}, func(c *Counters) uint64 { return c.NewConns }},
 		{"new connection", []string{in}, newPort, func(c *Counters) uint64 { return c.NewConns }},
 		{"port used again", []string{
 			"public 198.51.100.7:1 -> 192.0.2.1:80 tcp S", "public 198.51.100.7:1 -> 192.0.2.1:80 tcp A",

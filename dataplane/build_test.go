@@ -4,6 +4,7 @@ import (
 	"encoding/binary"
 	"fmt"
 	"net/netip"
+	"slices"
 	"strings"
 
 	"github.com/google/gopacket"
@@ -14,7 +15,7 @@ import (
 // is among what is tested.
 
 const (
-	protoICMP, protoTCP, protoUDP, protoICMPv6 = 1, 6, 17, 58
+	protoICMP, protoTCP, protoUDP, protoICMPv6, protoSCTP = 1, 6, 17, 58, 132
 )
 
 // datagram returns the IP packet of s.
@@ -144,6 +145,8 @@ func (s *symbol) protocol() int {
 		return protoTCP
 	case "udp":
 		return protoUDP
+	case "sctp":
+		return protoSCTP
 	case "icmp":
 		if s.v6() {
 			return protoICMPv6
@@ -157,6 +160,10 @@ func (s *symbol) protocol() int {
 // asks for.
 func (s *symbol) transport() []byte {
 	b := s.segment()
+	if s.proto == "sctp" {
+		s.spoilCRC(b)
+		return b
+	}
 	at := map[string]int{"tcp": 16, "udp": 6, "icmp": 2}[s.proto]
 	if at == 0 {
 		return b
@@ -184,6 +191,21 @@ func (s *symbol) transport() []byte {
 		binary.BigEndian.PutUint16(stored, uint16(s.number("sum", 0)))
 	}
 	return b
+}
+
+// spoilCRC gives an SCTP packet the CRC that sum or sumas asks for.
+func (s *symbol) spoilCRC(b []byte) {
+	stored := b[8:12]
+	if text, ok := s.attr["sumas"]; ok {
+		src, dst, _ := strings.Cut(text, ">")
+		copy(stored, s.with(netip.MustParseAddrPort(src), netip.MustParseAddrPort(dst)).segment()[8:12])
+	}
+	switch s.attr["sum"] {
+	case "partial":
+		clear(stored)
+	case "off":
+		stored[1] ^= 0x55
+	}
 }
 
 func (s *symbol) pseudo(n int) []byte {
@@ -222,6 +244,8 @@ func (s *symbol) segment() []byte {
 		u := &layers.UDP{SrcPort: layers.UDPPort(s.src.Port()), DstPort: layers.UDPPort(s.dst.Port())}
 		_ = u.SetNetworkLayerForChecksum(network)
 		return serialize(u, payload(s.argument()))
+	case "sctp":
+		return serialize(s.sctp(), s.chunk())
 	case "icmp":
 		return s.icmp(network)
 	}
@@ -254,6 +278,27 @@ func (s *symbol) tcp() *layers.TCP {
 	}
 	t.Ack = uint32(s.number("ack", int(t.Ack)))
 	return t
+}
+
+// chunks are the names of SCTP's by their numbers.
+var chunks = []string{"DATA", "INIT", "INIT-ACK", "SACK", "HEARTBEAT", "HEARTBEAT-ACK", "ABORT", "SHUTDOWN", "SHUTDOWN-ACK",
+	"ERROR", "COOKIE-ECHO", "COOKIE-ACK", "ECNE", "CWR", "SHUTDOWN-COMPLETE"}
+
+func (s *symbol) sctp() *layers.SCTP {
+	return &layers.SCTP{SrcPort: layers.SCTPPort(s.src.Port()), DstPort: layers.SCTPPort(s.dst.Port()), VerificationTag: 7}
+}
+
+// chunk returns the chunk that the symbol names, none for 0.
+func (s *symbol) chunk() gopacket.Payload {
+	typ := slices.Index(chunks, s.arg)
+	if s.arg == "0" {
+		return nil
+	}
+	if typ < 0 {
+		panic(fmt.Sprintf("no chunk is called %s", s.arg))
+	}
+	body := payload(s.number("data", 0))
+	return append(gopacket.Payload{byte(typ), 0, byte((4 + len(body)) >> 8), byte(4 + len(body))}, body...)
 }
 
 func (s *symbol) icmp(network gopacket.NetworkLayer) []byte {

@@ -10,7 +10,7 @@ import (
 )
 
 // Features are what workers carry out besides plain services.
-const Features = service.Persistence | service.Thresholds | service.OnePacket | service.AnyPort
+const Features = service.Persistence | service.Thresholds | service.OnePacket | service.AnyPort | service.SCTPServices
 
 // call is a packet that needs a connection.
 type call struct {
@@ -50,7 +50,7 @@ func (s *Service) choose(c *Config, who *call) (choice, Reason) {
 }
 
 // serverFor asks the client's template, or the scheduler. A template knows
-// neither weight 0 nor overload.
+// neither weight 0, unless expire_quiescent_template says so, nor overload.
 func (s *Service) serverFor(c *Config, who *call) (choice, Reason) {
 	t := c.templates
 	if s.spec.Persistent == 0 || t == nil {
@@ -61,6 +61,10 @@ func (s *Service) serverFor(c *Config, who *call) (choice, Reason) {
 	defer t.mu.Unlock()
 	key := templateKey{network(who.client, s.spec.Netmask), s.virtual.Addr, s.virtual.Port, s.proto}
 	n := t.find(&key, who.now)
+	if n != 0 && c.Settings.ExpireQuiescentTemplate != 0 && s.takesNone(t.at(n).slot) {
+		t.annul(n)
+		n = 0
+	}
 	if n == 0 {
 		srv := s.schedule(c, who)
 		if srv == nil {
@@ -81,6 +85,23 @@ func (s *Service) schedule(c *Config, who *call) *Server {
 		return c.servers[s.servers[i].ID]
 	}
 	return nil
+}
+
+// quiesces reports whether the server of that slot takes no new connections.
+func (s *Service) quiesces(slot uint32) bool {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	return s.takesNone(slot)
+}
+
+// takesNone is quiesces for who holds the lock.
+func (s *Service) takesNone(slot uint32) bool {
+	for i := range s.servers {
+		if s.servers[i].ID == slot {
+			return s.servers[i].Weight == 0
+		}
+	}
+	return false
 }
 
 func reasonWithout(s *Server) Reason {
@@ -125,7 +146,7 @@ func (s *Server) end(state conntrack.State) {
 // connect inserts the connection of packet i. A datagram that opens none only
 // needs to have its answer awaited.
 func (w *Worker) connect(b *Batch, i int, got *choice) {
-	p, s := &b.packets[i], got.server
+	s := got.server
 	w.stats[s.Slot].Conns++
 	w.Counters.NewConns++
 	if got.state == conntrack.OnePacket {
@@ -135,7 +156,7 @@ func (w *Worker) connect(b *Batch, i int, got *choice) {
 			return
 		}
 	}
-	at, room := w.table.Insert(w.tick, b.hash[i], p.Proto, b.client[i], s.Slot, p.DstPort, got.port, got.state)
+	at, room := w.table.Insert(w.tick, b.hash[i], b.proto[i], b.client[i], s.Slot, b.other[i].Port, got.port, got.state)
 	w.settleGone()
 	if room != conntrack.OK {
 		s.end(got.state)
@@ -152,7 +173,13 @@ func (w *Worker) connect(b *Batch, i int, got *choice) {
 		w.control[at] = got.template
 	}
 	b.conn[i] = at
+	if b.kinds[i] == kindError {
+		w.table.Hasten(at, errorLife)
+	}
 }
+
+// errorLife is how long IPVS keeps a connection that an ICMP error opened.
+const errorLife = 3 * conntrack.Second
 
 // release lets go of the template of a choice.
 func (w *Worker) release(got *choice) {

@@ -27,8 +27,15 @@ type Config struct {
 	own      addrSet // addresses of the director and VIPs
 	routeGen uint16
 
+	Settings  Settings
+	reals     serviceIndex   // servers' endpoints, by slot; filled for nat_icmp_send
+	deletions *atomic.Uint32 // how often servers were deleted
+
 	templates *Templates // nil: no service was ever persistent
 }
+
+// Settings are the sysctls of IPVS, which the fast path reads as they are.
+type Settings = service.Settings
 
 // Service is a virtual service at run time. Its scheduler and list of servers
 // are shared by all workers and touched only when a connection begins.
@@ -112,14 +119,22 @@ type servicePlace struct {
 const noService = int32(-1)
 
 func newServiceIndex(services []*Service) serviceIndex {
-	size := max(16, 1<<bits.Len(uint(2*len(services))))
-	x := serviceIndex{make([]servicePlace, size), uint8(64 - bits.Len(uint(size-1)))}
+	places := make([]servicePlace, len(services))
 	for id, s := range services {
-		i := x.home(s.proto, &s.virtual)
+		places[id] = servicePlace{s.virtual.Addr, s.virtual.Port, s.proto, int32(id)}
+	}
+	return newIndex(places)
+}
+
+func newIndex(places []servicePlace) serviceIndex {
+	size := max(16, 1<<bits.Len(uint(2*len(places))))
+	x := serviceIndex{make([]servicePlace, size), uint8(64 - bits.Len(uint(size-1)))}
+	for _, p := range places {
+		i := x.home(p.proto, &packet.Endpoint{Addr: p.addr, Port: p.port})
 		for x.entries[i].proto != 0 {
 			i = (i + 1) & (len(x.entries) - 1)
 		}
-		x.entries[i] = servicePlace{s.virtual.Addr, s.virtual.Port, s.proto, int32(id)}
+		x.entries[i] = p
 	}
 	return x
 }
@@ -151,6 +166,24 @@ func (x *serviceIndex) find(proto uint8, e *packet.Endpoint) int32 {
 			return s.id
 		}
 	}
+}
+
+// serves reports whether e is the endpoint of a server of some service whose
+// answers come over link.
+func (c *Config) serves(proto uint8, e *packet.Endpoint, link LinkID) bool {
+	if len(c.reals.entries) == 0 {
+		return false
+	}
+	for i := c.reals.home(proto, e); c.reals.entries[i].proto != 0; i = (i + 1) & (len(c.reals.entries) - 1) {
+		p := &c.reals.entries[i]
+		if p.proto != proto || p.port != e.Port || p.addr != e.Addr {
+			continue
+		}
+		if s := c.servers[p.id]; !s.deleted.Load() && s.links.Load()>>link&1 != 0 {
+			return true
+		}
+	}
+	return false
 }
 
 // addrSet is a set of addresses, built like serviceIndex.

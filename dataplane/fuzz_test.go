@@ -16,6 +16,7 @@ var opened = []string{
 	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp S",
 	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp A",
 	"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 9",
+	"public 198.51.100.7:1 -> 192.0.2.1:90 sctp INIT",
 }
 
 // grown are what the fuzzer starts from: every kind of frame.
@@ -40,6 +41,12 @@ var grown = []string{
 	"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 200 frag=0:64",
 	"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 200 frag=64:200",
 	"public 2001:db8:7::1 -> 2001:db8::1 icmp 2/0 mtu=1280 about [2001:db8::1]:53 -> [2001:db8:7::7]:9 udp 99",
+	"public 198.51.100.7:1 -> 192.0.2.1:90 sctp COOKIE-ECHO data=8",
+	"public 198.51.100.7:1 -> 192.0.2.1:90 sctp DATA data=8 sum=partial",
+	"public 198.51.100.7:9 -> 192.0.2.1:90 sctp DATA data=8",
+	"public 198.51.100.7:9 -> 192.0.2.1:90 sctp INIT data=1480",
+	"private 10.0.0.11:9090 -> 198.51.100.7:1 sctp INIT-ACK data=40",
+	"private 10.0.0.11:9090 -> 198.51.100.8:1 sctp ABORT",
 	"public 10.0.0.11:5353 -> 198.51.100.7:1 udp 9",
 	"private 10.0.0.11:5353 -> 198.51.100.7:1 udp 99",
 	"private 10.0.0.11:5353 -> 198.51.100.7:1 udp 1300 ttl=1",
@@ -48,6 +55,12 @@ var grown = []string{
 	"private 10.0.0.11 -> 198.51.100.7 icmp 3/3 about 198.51.100.7:1 -> 10.0.0.11:5353 udp 99",
 	"private [fd00::11]:5353 -> [2001:db8:7::7]:9 udp 9",
 	"private fd00::11 -> 2001:db8:7::7 icmp 1/4 about [2001:db8:7::7]:9 -> [fd00::11]:5353 udp 9",
+}
+
+// switches are the settings that packets meet, a bit each.
+var switches = []string{
+	"sloppy_tcp=1", "sloppy_sctp=1", "nat_icmp_send=1", "schedule_icmp=1", "secure_tcp=3", "drop_entry=3", "drop_packet=3",
+	"am_droprate=2", "expire_nodest_conn=1", "conn_reuse_mode=0", "snat_reroute=0", "drop_entry=1", "drop_packet=1",
 }
 
 // FuzzProcess lets two frames come together, with time in between, on a
@@ -64,16 +77,23 @@ func FuzzProcess(f *testing.F) {
 		_, a := s.bytesOf(line)
 		_, b := s.bytesOf(grown[(i+1)%len(grown)])
 		private := strings.HasPrefix(line, "private")
-		f.Add(a, b, private, private, uint8(i))
-		f.Add(a, a, private, !private, uint8(i)|0x80)
+		f.Add(a, b, private, private, uint8(i), uint16(0))
+		f.Add(a, a, private, !private, uint8(i)|0x80, uint16(1)<<(i%len(switches)))
 	}
-	f.Fuzz(func(t *testing.T, a, b []byte, privateA, privateB bool, seconds uint8) {
+	f.Fuzz(func(t *testing.T, a, b []byte, privateA, privateB bool, seconds uint8, switched uint16) {
 		s := crowd(t, sizes{conns: 8, frames: 64, ring: 64})
 		for _, m := range s.nics {
 			m.Discard(false)
 		}
 		s.links[0].Partial, s.links[1].Partial = true, seconds&1 != 0
 		s.roster.SetLinks(s.links)
+		for i, text := range switches {
+			if switched>>i&1 != 0 {
+				if err := s.sysctl([]string{text}); err != nil {
+					t.Fatal(err)
+				}
+			}
+		}
 		s.adopt()
 		for _, frame := range first {
 			s.nics[0].Inject(frame)
@@ -117,7 +137,7 @@ func mend(frame []byte) {
 		break
 	}
 	var p packet.Packet
-	if packet.Parse(frame, &p) == packet.OK && (p.Proto == protoTCP || p.Proto == protoUDP) {
+	if packet.Parse(frame, &p) == packet.OK && p.HasPorts {
 		p.FillChecksum()
 	}
 }

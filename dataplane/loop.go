@@ -89,7 +89,7 @@ func (w *Worker) sleep(ctx context.Context) error {
 	s := &w.sleeper
 	s.asleep.Store(true)
 	defer s.asleep.Store(false)
-	if w.mailbox.waits() || w.waiting.due(w.hops) || w.hasHanded() || ctx.Err() != nil {
+	if w.mailbox.waits() || w.waiting.due(w.hops) || w.hasHanded() || w.sweeps() || ctx.Err() != nil {
 		return nil
 	}
 	// What a refused kick has left in a ring would wait for the next frame.

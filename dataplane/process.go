@@ -4,7 +4,6 @@ import (
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
-	"github.com/lvx-lb/lvx/scheduler"
 )
 
 // BatchSize is how many frames are treated together. Staging 64 of them hides
@@ -17,7 +16,7 @@ type kind uint8
 
 const (
 	kindDone  kind = iota // has its verdict
-	kindFlow              // a TCP or UDP packet
+	kindFlow              // a TCP, UDP or SCTP packet
 	kindError             // an ICMP error about one
 	kindOther             // anything else: the kernel's
 )
@@ -99,7 +98,7 @@ func (w *Worker) classify(b *Batch, i int) {
 		b.finish(i, Drop, NoLink)
 	case w.config.own.has(p.Src):
 		b.finish(i, Drop, Martian)
-	case p.HasPorts && (p.Proto == packet.TCP || p.Proto == packet.UDP):
+	case p.HasPorts:
 		b.kinds[i] = kindFlow
 	case p.IsError && p.Quote.OK && p.Quote.HasPorts:
 		b.kinds[i] = kindError
@@ -188,11 +187,11 @@ func (w *Worker) fromServer(b *Batch, i int, at conntrack.Index) bool {
 func (w *Worker) schedule(b *Batch) {
 	ended := w.ended
 	for i := range b.n {
-		if b.kinds[i] != kindFlow || b.dir[i] != conntrack.ToServer {
+		if !w.mayOpen(b, i) {
 			continue
 		}
 		if b.conn[i] != conntrack.None {
-			if !w.reuses(b, i) {
+			if !w.replaces(b, i) {
 				continue
 			}
 		} else if b.service[i] == noService {
@@ -223,27 +222,6 @@ func (w *Worker) lookAgain(b *Batch) {
 	}
 }
 
-// reuses reports an old connection that ends as its client port calls again: a SYN in
-// TIME_WAIT or CLOSE is scheduled anew (conn_reuse_mode 1), unless a template
-// would choose the same server. The record may also be gone already, ended by
-// an earlier packet of this batch.
-func (w *Worker) reuses(b *Batch, i int) bool {
-	p := &b.packets[i]
-	if p.Proto != packet.TCP || p.TCPFlags&packet.SYN == 0 {
-		return false
-	}
-	at := w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], conntrack.ToServer)
-	b.conn[i] = at
-	if at == conntrack.None {
-		return true
-	}
-	rec := w.table.At(at)
-	if rec.State != conntrack.TimeWait && rec.State != conntrack.Close || rec.Flags&controlled != 0 {
-		return false
-	}
-	return true
-}
-
 // anew opens a connection for packet i if there is a service. An old one still
 // counts while the server is chosen, as with IPVS, and ends then.
 func (w *Worker) anew(b *Batch, i int) {
@@ -256,47 +234,6 @@ func (w *Worker) anew(b *Batch, i int) {
 		w.begin(b, i)
 	}
 	if at != conntrack.None && w.table.Named(old) == at {
-		w.table.Remove(at)
-		w.settleGone()
+		w.end(at)
 	}
-}
-
-// begin picks a server for packet i and inserts its connection, or answers as
-// a host without one would.
-func (w *Worker) begin(b *Batch, i int) {
-	p := &b.packets[i]
-	state := conntrack.UDP
-	if p.Proto == packet.TCP {
-		if p.TCPFlags&packet.RST != 0 {
-			b.finish(i, Drop, NoConn)
-			return
-		}
-		if p.TCPFlags&packet.SYN == 0 {
-			w.answerReset(b, i)
-			return
-		}
-		state = conntrack.SynRecv
-	}
-	who := call{schedulerKey(p), b.client[i].Addr, p.DstPort, state, w.tick}
-	who.key.Now = uint32(w.tick)
-	got, why := w.config.Services[b.service[i]].choose(w.config, &who)
-	switch why {
-	case Unexplained:
-		w.connect(b, i, &got)
-	case NoServer:
-		w.answerError(b, i, errNoServer, 0, NoServer)
-	default:
-		b.finish(i, Drop, why)
-	}
-}
-
-func reasonOf(room conntrack.Room) Reason {
-	if room == conntrack.EndpointFull {
-		return EndpointFull
-	}
-	return TableFull
-}
-
-func schedulerKey(p *packet.Packet) scheduler.Key {
-	return scheduler.Key{Src: p.Src.As16(), Dst: p.Dst.As16(), SrcPort: p.SrcPort, DstPort: p.DstPort}
 }

@@ -12,13 +12,28 @@ func (w *Worker) rewrite(b *Batch) {
 		switch {
 		case b.kinds[i] == kindDone:
 		case b.conn[i] == conntrack.None:
-			b.finish(i, PassUp, Unexplained)
+			w.leave(b, i)
 		case b.kinds[i] == kindError:
 			w.translateError(b, i)
 		default:
 			w.translate(b, i)
 		}
 	}
+}
+
+// leave gives packet i, which has no connection, to the kernel. With
+// nat_icmp_send a server is told instead that nobody waits for its answer.
+func (w *Worker) leave(b *Batch, i int) {
+	p := &b.packets[i]
+	from := packet.Endpoint{Addr: p.Src, Port: p.SrcPort}
+	if w.config.Settings.NatIcmpSend == 0 || b.kinds[i] != kindFlow || p.TTL <= 1 || p.TCPFlags&packet.RST != 0 ||
+		p.Proto == packet.SCTP && p.Chunk == packet.ChunkAbort || !w.config.serves(p.Proto, &from, b.link[i]) {
+		b.finish(i, PassUp, Unexplained)
+		return
+	}
+	b.dir[i] = conntrack.ToClient
+	p.Forward() // as IPVS quotes it
+	w.answerError(b, i, errNoServer, 0, NoConn)
 }
 
 // translate takes packet i of a connection to the other side. As in Linux, a
@@ -75,21 +90,26 @@ func (w *Worker) note(b *Batch, i int, rec *conntrack.Record, s *Server) {
 		st.OutPkts++
 		st.OutBytes += bytes
 	}
-	if p.Proto != packet.TCP {
+	event := conntrack.EventOf(p.TCPFlags)
+	switch p.Proto {
+	case packet.TCP:
+	case packet.SCTP:
+		event = conntrack.EventOfChunk(p.Chunk)
+	default:
 		w.table.Touch(b.conn[i], w.tick)
 		if b.dir[i] == conntrack.ToClient {
 			w.assure(b.conn[i], rec)
 		}
 		return
 	}
-	before, after := w.table.Packet(b.conn[i], w.tick, b.dir[i], conntrack.EventOf(p.TCPFlags))
+	before, after := w.table.Packet(b.conn[i], w.tick, b.dir[i], event)
 	if before == after {
 		return
 	}
 	if is := after.Active(); before.Active() != is {
 		s.counts.Change(is)
 	}
-	if after == conntrack.Established {
+	if after.Established() {
 		w.assure(b.conn[i], rec)
 	}
 }
@@ -121,6 +141,9 @@ func (w *Worker) hopOf(b *Batch, i int, rec *conntrack.Record, s *Server) (HopID
 	known, dst, src := &rec.ServerHop, s.real.Addr, b.client[i].Addr
 	if b.dir[i] == conntrack.ToClient {
 		known, dst, src = &rec.ClientHop, b.client[i].Addr, w.config.pairs[rec.Server].Virtual
+		if w.config.Settings.SnatReroute == 0 {
+			src = s.real.Addr
+		}
 	}
 	if id := HopID(*known); id != noHop {
 		return id, Unexplained

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"sync/atomic"
 
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/packet"
@@ -26,6 +27,9 @@ type Roster struct {
 	routeGen uint16
 	changes  []change
 
+	settings  Settings
+	deletions atomic.Uint32
+
 	templates     *Templates // nil until a service is persistent
 	templateLimit int
 }
@@ -42,6 +46,7 @@ func NewRoster(links []Link) (*Roster, error) {
 	}
 	return &Roster{
 		links: links, services: map[service.Key]*Service{}, servers: map[serverKey]*Server{}, templateLimit: 1 << 16,
+		settings: service.DefaultSettings(),
 	}, nil
 }
 
@@ -135,7 +140,9 @@ func (r *Roster) publish(c *change) {
 		s.spec = c.wanted
 		return
 	}
-	r.retire(s, &c.wanted)
+	if r.retire(s, &c.wanted) {
+		r.deletions.Add(1)
+	}
 	list := slices.DeleteFunc(slices.Clone(s.servers), func(x scheduler.Server) bool {
 		srv := r.slots[x.ID]
 		return srv.deleted.Load() || slices.Contains(c.added, srv)
@@ -167,15 +174,18 @@ func (s *Server) seenByScheduler() scheduler.Server {
 	}
 }
 
-// retire marks the servers of s that v does not name.
-func (r *Roster) retire(s *Service, v *service.Configured) {
+// retire marks the servers of s that v does not name, and reports whether
+// there are some.
+func (r *Roster) retire(s *Service, v *service.Configured) (any bool) {
 	for _, x := range s.servers {
 		srv := r.slots[x.ID]
 		wanted := slices.ContainsFunc(v.Servers, func(w service.Server) bool { return w.Address == srv.Address.Address })
 		if !wanted {
 			srv.deleted.Store(true)
+			any = true
 		}
 	}
+	return any
 }
 
 // server returns the slot for a server of s, and whether it joins the list.
@@ -244,6 +254,17 @@ func (r *Roster) SetLinks(links []Link) { r.links = slices.Clone(links) }
 // SetOwn replaces the addresses of the director itself.
 func (r *Roster) SetOwn(own []packet.Addr) { r.own = slices.Clone(own) }
 
+// Settings returns the settings of the next Config.
+func (r *Roster) Settings() Settings { return r.settings }
+
+// SetSettings replaces the settings.
+func (r *Roster) SetSettings(s Settings) {
+	if s.SnatReroute != r.settings.SnatReroute {
+		r.RoutesChanged()
+	}
+	r.settings = s
+}
+
 // RoutesChanged makes the next Config ask the routes again for every
 // connection.
 func (r *Roster) RoutesChanged() { r.routeGen++ }
@@ -256,7 +277,7 @@ func (r *Roster) Config() *Config {
 	c := &Config{
 		Links: slices.Clone(r.links), servers: slices.Clone(r.slots),
 		pairs: make([]conntrack.Pair, len(r.slots)), routeGen: r.routeGen,
-		templates: r.templates,
+		templates: r.templates, Settings: r.settings, deletions: &r.deletions,
 	}
 	own := slices.Clone(r.own)
 	for _, key := range r.order {
@@ -272,8 +293,21 @@ func (r *Roster) Config() *Config {
 	}
 	c.index, c.own = newServiceIndex(c.Services), newAddrSet(own)
 	c.joinLinks()
+	if c.Settings.NatIcmpSend != 0 {
+		c.reals = newIndex(r.realPlaces())
+	}
 	if r.templates != nil {
 		r.templates.know(c.servers)
 	}
 	return c
+}
+
+// realPlaces lists the endpoints of all servers, by slot.
+func (r *Roster) realPlaces() (places []servicePlace) {
+	for slot, s := range r.slots {
+		if s != nil {
+			places = append(places, servicePlace{s.real.Addr, s.real.Port, s.service.proto, int32(slot)})
+		}
+	}
+	return places
 }

@@ -325,7 +325,7 @@ func (s *script) found(words []string) (all []*conntrack.Record) {
 		table := w.Table()
 		table.Walk(0, 1<<30, func(_ conntrack.Index, r *conntrack.Record) {
 			client, virtual := r.Client().Netip(), netip.AddrPortFrom(table.Pairs[r.Server].Virtual.Netip(), r.VPort)
-			proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp"}[r.Proto()]
+			proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp", protoSCTP: "sctp"}[r.Proto()]
 			if slices.Equal(words, []string{proto, client.String(), virtual.String()}) {
 				all = append(all, r)
 			}
@@ -335,7 +335,7 @@ func (s *script) found(words []string) (all []*conntrack.Record) {
 }
 
 func (s *script) serverOf(virtual, real string) *Server {
-	for _, p := range []service.Protocol{service.TCP, service.UDP} {
+	for _, p := range []service.Protocol{service.TCP, service.UDP, service.SCTP} {
 		key := service.Key{Protocol: p, Address: netip.MustParseAddrPort(virtual)}
 		if srv := s.roster.Find(key, netip.MustParseAddrPort(real)); srv != nil {
 			return srv

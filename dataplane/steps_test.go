@@ -9,6 +9,7 @@ import (
 	"time"
 
 	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/service"
 )
 
 // The steps of a script besides frames.
@@ -46,6 +47,22 @@ func (s *script) edit(args []string) {
 		s.failf("%v", err)
 	}
 	s.run(s.t)
+}
+
+// sysctl NAME=VALUE...: behind $, as lvx adm has it.
+func (x *world) sysctl(args []string) error {
+	for _, text := range args {
+		c, err := service.ParseSysctl(text)
+		if err != nil {
+			return err
+		}
+		if err := x.set.Apply(service.Edit{Op: service.SetSysctl, Sysctl: c}); err != nil {
+			return err
+		}
+	}
+	x.roster.SetSettings(x.set.Settings())
+	x.adopt()
+	return nil
 }
 
 // advance DURATION: time goes by, a tick at a time.
@@ -155,7 +172,7 @@ func (s *script) rows() (rows [][]string) {
 	end := func(a packet.Addr, port uint16) string { return packet.Endpoint{Addr: a, Port: port}.Netip().String() }
 	for at := 0; at >= 0; {
 		at = s.roster.Templates().Walk(s.now.tick(), at, 3, func(x Template) {
-			proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp"}[x.Proto]
+			proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp", protoSCTP: "sctp"}[x.Proto]
 			state := map[bool]string{true: "ASSURED", false: "NONE"}[x.Assured]
 			virtual, real := x.Server.service.virtual.Addr, x.Server.real.Addr
 			rows = append(rows, []string{proto, end(x.Client, 0), end(virtual, x.VPort), end(real, x.RPort), state, strconv.Itoa(int(x.Expires / 10))})

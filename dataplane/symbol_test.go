@@ -11,7 +11,7 @@ import (
 
 // symbol is a frame as a script writes it:
 //
-//	SRC -> DST tcp FLAGS | udp BYTES | icmp TYPE/CODE | proto NUMBER  [NAME[=VALUE]...]  [about SYMBOL]
+//	SRC -> DST tcp FLAGS | udp BYTES | sctp CHUNK | icmp TYPE/CODE | proto NUMBER  [NAME[=VALUE]...]  [about SYMBOL]
 //
 // SRC and DST are endpoints, or addresses for what has no ports. See
 // testdata/README.md for the names.

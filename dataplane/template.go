@@ -109,13 +109,18 @@ func (t *Templates) find(k *templateKey, now conntrack.Tick) uint32 {
 			return 0
 		}
 		if t.servers[x.slot].deleted.Load() {
-			t.unhash(n)
-			x.void = true
+			t.annul(n)
 			return 0
 		}
 		return n
 	}
 	return 0
+}
+
+// annul has template n keep nobody any more: it only runs out.
+func (t *Templates) annul(n uint32) {
+	t.unhash(n)
+	t.at(n).void = true
 }
 
 // insert makes a template, 0 if there is no room for it.

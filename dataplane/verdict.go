@@ -49,6 +49,7 @@ const (
 	PassUpFull                    // ring or rate of the way back exhausted
 	HandFull                      // the owner's worker does not keep up
 	ErrorLimited                  // an ICMP error was due but limited
+	DropPacket                    // sysctl drop_packet: one new connection of so many
 	NumReasons
 )
 
@@ -56,7 +57,7 @@ var reasonNames = [NumReasons]string{
 	"unexplained", "truncated", "not-ip", "bad-version", "bad-length", "bad-checksum", "bad-option", "martian",
 	"source-route", "bad-fragment", "bad-extension", "no-link", "no-conn", "no-server", "server-gone",
 	"table-full", "endpoint-full", "templates-full", "no-route", "no-hop", "ttl-expired", "too-big", "hold-full",
-	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "hand-full", "error-limited",
+	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "hand-full", "error-limited", "drop-packet",
 }
 
 // String returns the reason's name as counters show it.

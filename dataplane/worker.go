@@ -3,6 +3,7 @@ package dataplane
 import (
 	"errors"
 	"fmt"
+	"sync/atomic"
 
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/nic"
@@ -123,6 +124,10 @@ type Worker struct {
 	warm    uint64   // keeps the stage that touches table lines alive
 	ended   uint64   // connections that were taken off the counts
 
+	defence   defence
+	deletions uint32 // of servers, that dropOrphans knows of
+	orphans   sweep  // for connections of deleted servers
+
 	crew    *Crew // nil: w works alone
 	self    int
 	heir    int // owner of the whole datagram in hand
@@ -140,7 +145,7 @@ func NewWorker(s Setup) (*Worker, error) {
 	w := &Worker{
 		pool: s.Pool, fill: s.Fill, free: append(make([]uint64, 0, s.Pool.Chunks()), s.Chunks...), total: len(s.Chunks),
 		table: s.Table, hops: s.Hops, routes: s.Routes, upward: s.Upward, ipID: uint32(s.Seed),
-		nics: make([]egress, len(s.NICs)), config: &Config{index: newServiceIndex(nil), own: newAddrSet(nil)},
+		nics: make([]egress, len(s.NICs)), config: &Config{index: newServiceIndex(nil), own: newAddrSet(nil), deletions: new(atomic.Uint32)},
 	}
 	w.config.joinLinks()
 	for i, q := range s.NICs {
@@ -165,7 +170,11 @@ func NewWorker(s Setup) (*Worker, error) {
 // slots of c; w copies its counters into it and uses it from now on.
 func (w *Worker) Adopt(c *Config, stats []Stat) {
 	copy(stats, w.stats)
+	changed := c.Settings != w.config.Settings
 	w.config, w.stats, w.table.Pairs = c, stats, c.pairs
+	if changed {
+		w.gauge()
+	}
 	if c.templates != nil && w.control == nil {
 		w.control = make([]uint32, w.table.Slots())
 	}
@@ -361,33 +370,4 @@ func (w *Worker) refill(n, q int) {
 	w.free = w.free[:len(w.free)-len(give)+left]
 	e.filled[q] += got
 	e.pending = true
-}
-
-// expire ends connections whose time has come and looks at what is held.
-func (w *Worker) expire() {
-	w.table.Expire(w.tick, 256)
-	w.Counters.Expired += uint64(len(w.table.Gone()))
-	w.settleGone()
-	w.frags.expire(w)
-	if t := w.config.templates; t != nil {
-		t.sweep(w.tick)
-	}
-}
-
-// settleGone takes ended connections off their servers' counts.
-func (w *Worker) settleGone() {
-	gone := w.table.Gone()
-	if len(gone) == 0 {
-		return
-	}
-	w.ended += uint64(len(gone))
-	for _, g := range gone {
-		if s := w.config.servers[g.Server]; s != nil {
-			s.end(g.State)
-		}
-		if g.Flags&controlled != 0 {
-			w.config.templates.release(w.control[g.Index], w.tick)
-		}
-	}
-	w.table.ClearGone()
 }

@@ -194,6 +194,9 @@ func (x *world) adopt() {
 
 // command carries out a command line of ipvsadm as a director does.
 func (x *world) command(args []string) error {
+	if args[0] == "sysctl" {
+		return x.sysctl(args[1:])
+	}
 	c, err := admin.Parse(args)
 	if err != nil {
 		return err
@@ -349,50 +352,4 @@ func (u *upward) PassUp(_ Time, nic int, frame []byte, partial bool) bool {
 		u.frames = append(u.frames, risen{nic, slices.Clone(frame), partial})
 	}
 	return true
-}
-
-// prefixes are routes as a list.
-type prefixes []route
-
-type route struct {
-	prefix netip.Prefix
-	next   Next
-	ok     bool
-}
-
-func (r *prefixes) add(links []Link, words []string) {
-	x := route{prefix: netip.MustParsePrefix(words[0]), next: Next{MTU: 1500}, ok: true}
-	for rest := words[1:]; len(rest) > 0; {
-		switch rest[0] {
-		case "via":
-			x.next.Via, rest = addrOf(rest[1]), rest[2:]
-		case "mtu":
-			x.next.MTU, rest = (&symbol{arg: rest[1]}).argument(), rest[2:]
-		case "unreachable":
-			x.ok, rest = false, rest[1:]
-		default:
-			at := slices.IndexFunc(links, func(l Link) bool { return l.Name == rest[0] })
-			x.next.Link, rest = LinkID(at), rest[1:]
-		}
-	}
-	*r = append(slices.DeleteFunc(*r, func(old route) bool { return old.prefix == x.prefix }), x)
-}
-
-func (r *prefixes) Next(dst, _ packet.Addr, _ LinkID, _ uint32) (Next, bool) {
-	var best *route
-	a := dst.Netip()
-	for i := range *r {
-		x := &(*r)[i]
-		if x.prefix.Contains(a) && (best == nil || x.prefix.Bits() >= best.prefix.Bits()) {
-			best = x
-		}
-	}
-	if best == nil || !best.ok {
-		return Next{}, false
-	}
-	next := best.next
-	if next.Via == (packet.Addr{}) {
-		next.Via = dst
-	}
-	return next, true
 }

@@ -1,0 +1,138 @@
+package dataplane
+
+import (
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/scheduler"
+)
+
+// Whether a packet opens a connection, and what becomes of the one that it has.
+
+// mayOpen reports whether packet i goes to a service and is of a kind that can
+// open a connection: an ICMP error only where schedule_icmp says so.
+func (w *Worker) mayOpen(b *Batch, i int) bool {
+	switch b.kinds[i] {
+	case kindFlow:
+		return b.dir[i] == conntrack.ToServer
+	case kindError:
+		return w.config.Settings.ScheduleIcmp != 0 && b.dir[i] == conntrack.ToServer
+	}
+	return false
+}
+
+// begins reports whether the client of p calls anew: SYN, or INIT.
+func begins(p *packet.Packet) bool {
+	return p.Proto == packet.TCP && p.TCPFlags&packet.SYN != 0 || p.Proto == packet.SCTP && p.Chunk == packet.ChunkInit
+}
+
+// replaces reports whether the connection of packet i ends because of it: a
+// client port that calls again is scheduled anew in TIME_WAIT, CLOSE or CLOSED
+// (conn_reuse_mode), unless a template would choose the same server; and with
+// expire_nodest_conn any packet for a deleted server. The record may also be
+// gone already, ended by an earlier packet of this batch.
+func (w *Worker) replaces(b *Batch, i int) bool {
+	p, set := &b.packets[i], &w.config.Settings
+	calls := begins(p)
+	if b.kinds[i] != kindFlow || !calls && set.ExpireNodestConn == 0 {
+		return false
+	}
+	at := w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], conntrack.ToServer)
+	b.conn[i] = at
+	if at == conntrack.None {
+		return true
+	}
+	rec := w.table.At(at)
+	if set.ExpireNodestConn != 0 && w.destless(b, i, rec, calls) {
+		return true
+	}
+	if !calls || set.ConnReuseMode == 0 || rec.Flags&controlled != 0 {
+		return false
+	}
+	return rec.State == conntrack.TimeWait || rec.State == conntrack.Close || rec.State == conntrack.SCTPClosed
+}
+
+// destless reports whether the server of a connection is gone, or takes no new
+// connections and this would be one.
+func (w *Worker) destless(b *Batch, i int, rec *conntrack.Record, calls bool) bool {
+	s := w.config.servers[rec.Server]
+	if s == nil || s.deleted.Load() {
+		return true
+	}
+	return calls && rec.Flags&controlled == 0 && b.service[i] != noService &&
+		w.config.Services[b.service[i]].quiesces(s.Slot)
+}
+
+// begin picks a server for packet i and inserts its connection, or answers as
+// a host without one would.
+func (w *Worker) begin(b *Batch, i int) {
+	state, ok := w.opening(b, i)
+	if !ok {
+		return
+	}
+	if w.defence.thins() {
+		b.finish(i, Drop, DropPacket)
+		return
+	}
+	who := call{schedulerKey(b, i), b.client[i].Addr, b.other[i].Port, state, w.tick}
+	who.key.Now = uint32(w.tick)
+	got, why := w.config.Services[b.service[i]].choose(w.config, &who)
+	switch why {
+	case Unexplained:
+		w.connect(b, i, &got)
+	case NoServer:
+		w.answerError(b, i, errNoServer, 0, NoServer)
+	default:
+		b.finish(i, Drop, why)
+	}
+}
+
+// opening returns the state in which packet i opens a connection. What opens
+// none has its verdict then.
+func (w *Worker) opening(b *Batch, i int) (state conntrack.State, ok bool) {
+	p, set := &b.packets[i], &w.config.Settings
+	switch {
+	case b.proto[i] == packet.UDP:
+		return conntrack.UDP, true
+	case b.kinds[i] == kindError:
+		return conntrack.NoState, true
+	case p.Proto == packet.SCTP:
+		return conntrack.NoState, w.openingSCTP(b, i)
+	case p.TCPFlags&packet.RST != 0:
+		b.finish(i, Drop, NoConn)
+	case p.TCPFlags&packet.SYN != 0:
+		return conntrack.SynRecv, true
+	case set.SloppyTCP != 0:
+		return conntrack.NoState.Next(conntrack.ToServer, conntrack.EventOf(p.TCPFlags)), true
+	default:
+		w.answerReset(b, i)
+	}
+	return conntrack.NoState, false
+}
+
+// openingSCTP is opening for SCTP, whose first state comes of noting the
+// packet. The director's own stack answers ABORT to what belongs to nobody.
+func (w *Worker) openingSCTP(b *Batch, i int) bool {
+	switch chunk := b.packets[i].Chunk; {
+	case chunk == packet.ChunkInit:
+		return true
+	case chunk == packet.NoChunk:
+		b.finish(i, Drop, NoConn)
+	case chunk == packet.ChunkAbort || w.config.Settings.SloppySCTP == 0:
+		b.finish(i, PassUp, Unexplained)
+	default:
+		return true
+	}
+	return false
+}
+
+func reasonOf(room conntrack.Room) Reason {
+	if room == conntrack.EndpointFull {
+		return EndpointFull
+	}
+	return TableFull
+}
+
+func schedulerKey(b *Batch, i int) scheduler.Key {
+	client, other := &b.client[i], &b.other[i]
+	return scheduler.Key{Src: client.Addr.As16(), Dst: other.Addr.As16(), SrcPort: client.Port, DstPort: other.Port}
+}
