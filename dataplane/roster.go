@@ -148,7 +148,9 @@ func (r *Roster) publish(c *change) {
 		return srv.deleted.Load() || slices.Contains(c.added, srv)
 	})
 	for i := range list {
-		list[i].Weight = r.slots[list[i].ID].Address.Weight
+		if list[i].Weight = r.slots[list[i].ID].Address.Weight; list[i].Weight > 0 {
+			list[i].LastWeight = list[i].Weight
+		}
 	}
 	if c.scheduler != nil {
 		s.scheduler = c.scheduler
@@ -169,7 +171,7 @@ func sameList(a, b []service.Server) bool {
 
 func (s *Server) seenByScheduler() scheduler.Server {
 	return scheduler.Server{
-		ID: s.Slot, Weight: s.Address.Weight, Counts: &s.counts,
+		ID: s.Slot, Weight: s.Address.Weight, LastWeight: s.Address.Weight, Counts: &s.counts,
 		Addr: s.Address.Address.Addr(), Port: s.Address.Address.Port(),
 	}
 }

@@ -98,7 +98,7 @@ func (m *mh) place(servers []Server) []placed {
 	for i := range servers {
 		list[i] = placed{servers[i].ID, servers[i].Weight}
 		if list[i].weight == 0 {
-			list[i].weight = before[list[i].id]
+			list[i].weight = max(before[list[i].id], servers[i].LastWeight)
 		}
 	}
 	return list

@@ -28,11 +28,12 @@ var (
 
 // Server is a real server as a scheduler sees it.
 type Server struct {
-	ID     uint32     // identity, stable while the server stays in the list
-	Weight int        // 0 = no new connections
-	Counts *Counts    // never nil
-	Addr   netip.Addr // with Port what mh spreads its servers by, and lblc knows them by
-	Port   uint16
+	ID         uint32     // identity, stable while the server stays in the list
+	Weight     int        // 0 = no new connections
+	LastWeight int        // above 0 the last that the server had; mh goes by it while Weight is 0
+	Counts     *Counts    // never nil
+	Addr       netip.Addr // with Port what mh spreads its servers by, and lblc knows them by
+	Port       uint16
 }
 
 func (s *Server) usable() bool { return s.Weight > 0 && !s.Counts.Overloaded() }
