@@ -76,10 +76,11 @@ func (a *author) order(kind, line string) {
 }
 
 func (a *author) send(kind string, p *probe) {
-	at := record.Public
-	if next, ok := routes.Next(packet.AddrFrom(p.src.Addr()), packet.Addr{}, 0, 0); ok && next.Link == 1 {
-		at = record.Private
+	next, ok := routes.Next(packet.AddrFrom(p.src.Addr()), packet.Addr{}, 0, 0)
+	if !ok && p.src.Addr() == noRoute {
+		return // nobody is there
 	}
+	at := record.NIC(next.Link)
 	a.add(record.Step{Kind: kind, NIC: at, Frames: p.frames(at)})
 }
 
@@ -147,7 +148,7 @@ func (a *author) server(v *virtual) netip.AddrPort {
 	case a.IntN(8) == 0:
 		addr = fmt.Sprintf("203.0.113.%d", 31+a.IntN(3))
 	case a.IntN(40) == 0:
-		addr = "192.168.77.7"
+		addr = noRoute.String()
 	}
 	return netip.AddrPortFrom(netip.MustParseAddr(addr), port)
 }

@@ -26,6 +26,9 @@ var own = []packet.Addr{
 	addrOf("203.0.113.100"), addrOf("203.0.113.101"), addrOf("2001:db8:1::100"),
 }
 
+// noRoute is an address that no route leads to.
+var noRoute = netip.MustParseAddr("192.168.77.7")
+
 // nobody is a neighbour that does not answer.
 var nobody = addrOf("10.1.0.99")
 
