@@ -94,3 +94,20 @@ func TestMetersOfServicesThatAreGoneAreForgotten(t *testing.T) {
 		t.Errorf("%d and %d stay", len(m.services), len(m.retired))
 	}
 }
+
+func TestRatesStandStillWithoutEstimation(t *testing.T) {
+	set, roster, key, _ := meterLab(t)
+	d := &Director{set: set, roster: roster, meters: newMeters()}
+	for _, c := range []struct{ on, moves int }{{1, 1}, {0, 1}, {1, 2}} {
+		if err := set.Apply(service.Edit{Op: service.SetSysctl, Sysctl: service.Sysctl{Name: "run_estimation", Value: c.on}}); err != nil {
+			t.Fatal(err)
+		}
+		d.measure()
+		if d.meters.ticks != c.moves {
+			t.Errorf("run_estimation %d: %d seconds measured, want %d", c.on, d.meters.ticks, c.moves)
+		}
+	}
+	if d.meters.services[key] == nil {
+		t.Error("nothing was measured")
+	}
+}

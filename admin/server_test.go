@@ -142,7 +142,7 @@ func TestEverythingADirectorSaysCrossesTheSocket(t *testing.T) {
 	if err := c.Apply(ctx, []service.Edit{{Op: service.SetSysctl, Sysctl: service.Sysctl{Name: "drop_entry", Value: 3}}}); err != nil {
 		t.Error("set sysctl:", err)
 	}
-	if got, err := c.Settings(ctx); err != nil || got != k.sysctls.Settings() || got.DropEntry != 3 {
+	if got, err := c.Settings(ctx); err != nil || got != k.sysctls.Settings() || got.DropConn != 3 {
 		t.Error("settings:", got, err)
 	}
 	want, _ := k.Info(ctx)

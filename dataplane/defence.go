@@ -71,7 +71,7 @@ func (w *Worker) defend() {
 	if int32(w.tick-d.next) >= 0 {
 		d.next = w.tick + conntrack.Second
 		w.gauge()
-		if d.on(w.config.Settings.DropEntry) {
+		if d.on(w.config.Settings.DropConn) {
 			d.weak.left = w.table.Slots() / defencePart
 		}
 	}

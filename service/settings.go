@@ -19,7 +19,7 @@ const SysctlPrefix = "net.ipv4.vs."
 type Settings struct {
 	AmDroprate              int `json:"am_droprate"`
 	ConnReuseMode           int `json:"conn_reuse_mode"`
-	DropEntry               int `json:"drop_entry"`
+	DropConn                int `json:"drop_entry"`
 	DropPacket              int `json:"drop_packet"`
 	ExpireNodestConn        int `json:"expire_nodest_conn"`
 	ExpireQuiescentTemplate int `json:"expire_quiescent_template"`
@@ -38,7 +38,7 @@ func DefaultSettings() Settings {
 	return Settings{AmDroprate: 10, ConnReuseMode: 1, PmtuDisc: 1, RunEstimation: 1, SnatReroute: 1}
 }
 
-// The modes of DropEntry, DropPacket and SecureTCP.
+// The modes of DropConn, DropPacket and SecureTCP.
 const (
 	DefenceOff    = 0
 	DefenceIdle   = 1 // on while room is short, which it is not
@@ -70,7 +70,7 @@ var sysctls = []struct {
 }{
 	{"am_droprate", 1, 1 << 20, func(s *Settings) *int { return &s.AmDroprate }},
 	{"conn_reuse_mode", 0, 3, func(s *Settings) *int { return &s.ConnReuseMode }},
-	{"drop_entry", 0, 3, func(s *Settings) *int { return &s.DropEntry }},
+	{"drop_entry", 0, 3, func(s *Settings) *int { return &s.DropConn }},
 	{"drop_packet", 0, 3, func(s *Settings) *int { return &s.DropPacket }},
 	{"expire_nodest_conn", 0, 1, func(s *Settings) *int { return &s.ExpireNodestConn }},
 	{"expire_quiescent_template", 0, 1, func(s *Settings) *int { return &s.ExpireQuiescentTemplate }},
@@ -154,7 +154,7 @@ func (s Settings) All() []Sysctl {
 // Seen returns the settings as IPVS shows them: a defence that waits for a
 // shortage of room says by its mode whether there is one.
 func (s Settings) Seen(short bool) Settings {
-	for _, mode := range []*int{&s.DropEntry, &s.DropPacket, &s.SecureTCP} {
+	for _, mode := range []*int{&s.DropConn, &s.DropPacket, &s.SecureTCP} {
 		switch {
 		case *mode != DefenceIdle && *mode != DefenceActive:
 		case short:

@@ -92,9 +92,9 @@ func TestACloneHasSettingsOfItsOwnAndClearLeavesThem(t *testing.T) {
 
 func TestADefenceThatWaitsTellsWhetherRoomIsShort(t *testing.T) {
 	for mode, want := range map[int][2]int{0: {0, 0}, 1: {1, 2}, 2: {1, 2}, 3: {3, 3}} {
-		s := Settings{DropEntry: mode, DropPacket: mode, SecureTCP: mode, ConnReuseMode: mode}
+		s := Settings{DropConn: mode, DropPacket: mode, SecureTCP: mode, ConnReuseMode: mode}
 		for i, short := range []bool{false, true} {
-			if got := s.Seen(short); got != (Settings{DropEntry: want[i], DropPacket: want[i], SecureTCP: want[i], ConnReuseMode: mode}) {
+			if got := s.Seen(short); got != (Settings{DropConn: want[i], DropPacket: want[i], SecureTCP: want[i], ConnReuseMode: mode}) {
 				t.Errorf("mode %d, short %v: %+v", mode, short, got)
 			}
 		}
