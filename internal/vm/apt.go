@@ -10,12 +10,9 @@ import (
 )
 
 // ErrPackages says that Debian's packages cannot be had here.
-var ErrPackages = errors.New("Debian's packages cannot be had")
+var ErrPackages = errors.New("packages of Debian cannot be had")
 
-const (
-	debianKeys   = "/usr/share/keyrings/debian-archive-keyring.gpg"
-	debianMirror = "http://localhost/debian"
-)
+const debianKeys = "/usr/share/keyrings/debian-archive-keyring.gpg"
 
 // apt asks Debian's archive, with lists, cache and a (void) list of installed
 // packages of its own, so that it neither sees nor changes those of the
@@ -40,9 +37,13 @@ func newAPT(dir string, suites ...string) (*apt, error) {
 			return nil, err
 		}
 	}
+	archive := mirror()
+	if archive == "" {
+		return nil, fmt.Errorf("%w: apt's own sources name no archive of Debian", ErrPackages)
+	}
 	var sources strings.Builder
 	for _, suite := range suites {
-		fmt.Fprintf(&sources, "deb [arch=amd64 signed-by=%s] %s %s main\n", debianKeys, mirror(), suite)
+		fmt.Fprintf(&sources, "deb [arch=amd64 signed-by=%s] %s %s main\n", debianKeys, archive, suite)
 	}
 	err := errors.Join(
 		os.WriteFile(filepath.Join(dir, "sources.list"), []byte(sources.String()), 0o644),
@@ -74,7 +75,7 @@ func mirror() string {
 			return "http" + strings.TrimSuffix(url, "/")
 		}
 	}
-	return debianMirror
+	return ""
 }
 
 func (a *apt) run(program string, args ...string) (string, error) {
