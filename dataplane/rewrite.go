@@ -141,12 +141,12 @@ func (w *Worker) hopOf(b *Batch, i int, rec *conntrack.Record, s *Server) (HopID
 	known, dst, src := &rec.ServerHop, s.real.Addr, b.client[i].Addr
 	if b.dir[i] == conntrack.ToClient {
 		known, dst, src = &rec.ClientHop, b.client[i].Addr, w.config.pairs[rec.Server].Virtual
-		if w.config.Settings.SnatReroute == 0 {
-			src = s.real.Addr
-		}
 	}
 	if id := HopID(*known); id != noHop {
 		return id, Unexplained
+	}
+	if b.dir[i] == conntrack.ToClient && w.config.Settings.SnatReroute == 0 {
+		src = s.real.Addr
 	}
 	id, why := w.hopTo(dst, src, b.link[i], uint32(b.hash[i]>>32))
 	*known = uint16(id)

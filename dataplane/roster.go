@@ -256,9 +256,6 @@ func (r *Roster) SetLinks(links []Link) { r.links = slices.Clone(links) }
 // SetOwn replaces the addresses of the director itself.
 func (r *Roster) SetOwn(own []packet.Addr) { r.own = slices.Clone(own) }
 
-// Settings returns the settings of the next Config.
-func (r *Roster) Settings() Settings { return r.settings }
-
 // SetSettings replaces the settings.
 func (r *Roster) SetSettings(s Settings) {
 	if s.SnatReroute != r.settings.SnatReroute {
