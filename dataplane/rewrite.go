@@ -52,13 +52,14 @@ func (w *Worker) translate(b *Batch, i int) {
 	if toServer {
 		w.note(b, i, rec, s)
 	}
-	if p.TTL <= 1 {
-		w.answerError(b, i, errTTL, 0, TTLExpired)
-		return
-	}
+	// The kernel looks for a route before it looks at the TTL.
 	id, why := w.hopOf(b, i, rec, s)
 	if id == noHop {
 		w.unroutable(b, i, why)
+		return
+	}
+	if p.TTL <= 1 {
+		w.answerError(b, i, errTTL, 0, TTLExpired)
 		return
 	}
 	if !w.fits(b, i, id) {
