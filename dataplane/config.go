@@ -186,8 +186,12 @@ func (c *Config) serves(proto uint8, e *packet.Endpoint, link LinkID) bool {
 	return false
 }
 
-// addrSet is a set of addresses, built like serviceIndex.
-type addrSet struct{ serviceIndex }
+// addrSet is a set of addresses, built like serviceIndex. Most that are asked
+// for are not in it: one bit of a word tells so.
+type addrSet struct {
+	serviceIndex
+	bits uint64
+}
 
 func newAddrSet(addrs []packet.Addr) addrSet {
 	var all []*Service
@@ -198,9 +202,15 @@ func newAddrSet(addrs []packet.Addr) addrSet {
 			all = append(all, &Service{proto: 1, virtual: packet.Endpoint{Addr: a}})
 		}
 	}
-	return addrSet{newServiceIndex(all)}
+	set := addrSet{serviceIndex: newServiceIndex(all)}
+	for a := range seen {
+		set.bits |= addrBit(a)
+	}
+	return set
 }
 
+func addrBit(a packet.Addr) uint64 { return 1 << ((a.Lo ^ a.Hi) * 0x9e3779b97f4a7c15 >> 58) }
+
 func (s *addrSet) has(a packet.Addr) bool {
-	return s.find(1, &packet.Endpoint{Addr: a}) != noService
+	return s.bits&addrBit(a) != 0 && s.find(1, &packet.Endpoint{Addr: a}) != noService
 }

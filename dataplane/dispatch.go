@@ -69,7 +69,9 @@ func (w *Worker) origin(b *Batch, i int) origin {
 // or holds it. p is packet i or a piece of it.
 func (w *Worker) forward(b *Batch, i int, f nic.Frame, p *packet.Packet, id HopID) (Verdict, Reason) {
 	// What waits for the hop goes first, or a flow would be reordered.
-	w.waiting.look(w)
+	if w.waiting.len() > 0 {
+		w.waiting.look(w)
+	}
 	h := w.hops.at(id)
 	if HopState(h.state.Load()) != HopUsable {
 		return w.hold(b, i, f, p, id)

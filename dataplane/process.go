@@ -185,8 +185,11 @@ func (w *Worker) fromServer(b *Batch, i int, at conntrack.Index) bool {
 
 // schedule opens connections for packets to a service that have none.
 func (w *Worker) schedule(b *Batch) {
-	ended := w.ended
+	ended, stable := w.ended, w.config.Settings.ExpireNodestConn == 0
 	for i := range b.n {
+		if stable && b.conn[i] != conntrack.None && !begins(&b.packets[i]) {
+			continue // nearly all
+		}
 		if !w.mayOpen(b, i) {
 			continue
 		}
