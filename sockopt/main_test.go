@@ -7,8 +7,10 @@ import (
 	"log/slog"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
+	"syscall"
 	"testing"
 
 	"github.com/lvx-lb/lvx/admin"
@@ -32,6 +34,8 @@ func TestMain(m *testing.M) {
 			os.Exit(0)
 		}
 	}
+	// Who starts the tests may ignore these, and so would all that they start.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP, syscall.SIGINT, syscall.SIGQUIT, syscall.SIGUSR1, syscall.SIGUSR2)
 	os.Exit(m.Run())
 }
 

@@ -11,6 +11,7 @@ import (
 	"net"
 	"os"
 	"os/exec"
+	"os/signal"
 	"path/filepath"
 	"strings"
 	"sync"
@@ -111,6 +112,8 @@ func Executable(t *testing.T) string {
 
 // Main runs the tests of a package and removes the binary they built.
 func Main(m *testing.M) {
+	// Who starts the tests may ignore it, and so would all that they start.
+	signal.Notify(make(chan os.Signal, 1), syscall.SIGHUP)
 	code := m.Run()
 	if path, err := built(); err == nil && os.Getenv("LVX_BINARY") == "" {
 		os.RemoveAll(filepath.Dir(path))
