@@ -199,13 +199,14 @@ func (c *comparison) lists(r *record.Result) error {
 
 // sameConn allows a second more or less: the kernel counts in 4 ms, lvx in 100.
 // A timer of a minute ends up to 2 s late there, and a template (client port 0)
-// that is prolonged again and again adds them up.
+// that is prolonged again and again adds them up: 9 s were seen in a scenario
+// that prolongs one six times.
 func sameConn(a, b conn) bool {
 	late := a.expires - b.expires
 	a.expires, b.expires = 0, 0
 	most := 1
 	if a.client.Port() == 0 {
-		most = 8
+		most = 14
 	}
 	return a == b && late >= -1 && late <= most
 }
