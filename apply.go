@@ -31,9 +31,7 @@ func (d *Director) Apply(_ context.Context, edits []service.Edit) error {
 	if err := d.replace(set); err != nil {
 		return err
 	}
-	for _, w := range d.afterwards(edits) {
-		d.log.Warn(w)
-	}
+	d.warn(d.afterwards(edits))
 	return nil
 }
 
@@ -58,10 +56,14 @@ func (d *Director) ApplyEach(_ context.Context, edits []service.Edit) (refused [
 		return nil, nil, err
 	}
 	warnings = d.afterwards(done)
+	d.warn(warnings)
+	return refused, warnings, nil
+}
+
+func (d *Director) warn(warnings []string) {
 	for _, w := range warnings {
 		d.log.Warn(w)
 	}
-	return refused, warnings, nil
 }
 
 // replace installs set, or leaves all as it was.
@@ -84,9 +86,7 @@ func (d *Director) install(set *service.Set) error {
 	}
 	d.set = set
 	d.roster.SetSettings(set.Settings())
-	if err := d.publish(); err != nil {
-		return err
-	}
+	d.publish()
 	if err := d.widen(); err != nil {
 		return err
 	}
@@ -95,7 +95,7 @@ func (d *Director) install(set *service.Set) error {
 }
 
 // publish lets the worker see the roster.
-func (d *Director) publish() error {
+func (d *Director) publish() {
 	r := &routes{d.mirror, d.links}
 	for _, s := range d.roster.Servers() {
 		if s.Links() == 0 {
@@ -114,7 +114,6 @@ func (d *Director) publish() error {
 		stats := make([]dataplane.Stat, d.roster.Slots())
 		w.Do(func() { w.Adopt(config, stats) })
 	}
-	return nil
 }
 
 func (d *Director) ownAddresses() map[netip.Addr]bool {

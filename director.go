@@ -252,9 +252,7 @@ func (d *Director) start() error {
 	}
 	d.vips.adopt(d.settings.note.VIPs)
 	warnings, err := d.vips.follow(d.set, true)
-	for _, w := range warnings {
-		d.log.Warn(w)
-	}
+	d.warn(warnings)
 	return err
 }
 

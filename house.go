@@ -30,9 +30,7 @@ func (d *Director) everySecond(n int) {
 	d.noteMisplaced()
 	if n%60 == 0 {
 		d.meters.prune(d.set, d.roster.Servers())
-		if err := d.sweepHops(); err != nil {
-			d.log.Error("cannot give up unused hops", "error", err)
-		}
+		d.sweepHops()
 	}
 }
 
@@ -58,9 +56,7 @@ func (d *Director) collect() {
 	for _, s := range gone {
 		d.meters.forget(s)
 	}
-	if err := d.publish(); err != nil {
-		d.log.Error("cannot forget a server", "error", err)
-	}
+	d.publish()
 	if err := d.steer(); err != nil {
 		d.log.Error("cannot stop steering for a server", "error", err)
 	}

@@ -49,7 +49,8 @@ func (d *Director) followNetwork(what uint32) {
 		d.roster.RoutesChanged()
 		d.widenLinks()
 	}
-	errs = append(errs, d.publish(), d.steer(), d.keepVIPs())
+	d.publish()
+	errs = append(errs, d.steer(), d.keepVIPs())
 	if what&routesChanged != 0 {
 		d.narrowLinks()
 		errs = append(errs, d.steer())

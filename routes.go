@@ -119,20 +119,17 @@ const unusedTicks = 5 * 60 * 10
 
 // sweepHops gives up hops that nothing was sent to for long. No connection
 // names them any more once the worker has seen the routes change.
-func (d *Director) sweepHops() error {
+func (d *Director) sweepHops() {
 	now := uint32(dataplane.Monotonic()() / (dataplane.Second / 10))
 	unused := func(used uint32) bool { return now-used > unusedTicks }
 	any := false
 	d.hops.Each(func(_ dataplane.LinkID, _ packet.Addr, _ dataplane.HopState, used uint32) { any = any || unused(used) })
 	if !any {
-		return nil
+		return
 	}
 	d.roster.RoutesChanged()
-	if err := d.publish(); err != nil {
-		return err
-	}
+	d.publish()
 	for _, h := range d.hops.Sweep(unused) {
 		d.mirror.Release(d.links.list[h.Link].ifindex, h.Addr.Netip())
 	}
-	return nil
 }

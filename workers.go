@@ -46,7 +46,8 @@ func (d *Director) openWorkers() (err error) {
 		}
 	}
 	d.vips = newVIPs(d.mirror, d.cfg, d.links, d.settings.noteVIPs)
-	return d.publish()
+	d.publish()
+	return nil
 }
 
 func (d *Director) openWorker(i, conns int, seed uint64) (*worker, error) {
