@@ -52,14 +52,33 @@ func (w *Worker) replaces(b *Batch, i int) bool {
 }
 
 // destless reports whether the server of a connection is gone, or takes no new
-// connections and this would be one.
+// connections and this would be one. Every datagram can go to another server.
 func (w *Worker) destless(b *Batch, i int, rec *conntrack.Record, calls bool) bool {
 	s := w.config.servers[rec.Server]
 	if s == nil || s.deleted.Load() {
 		return true
 	}
+	if b.proto[i] == packet.UDP && w.config.MoveUDP {
+		calls = s.quiet.Load()
+	}
 	return calls && rec.Flags&controlled == 0 && b.service[i] != noService &&
 		w.config.Services[b.service[i]].quiesces(s.Slot)
+}
+
+// forsaken decides on packet i of a connection whose server was deleted. As
+// with IPVS that is silence, and the connection's time runs on; but a datagram
+// finds another server at once, or a client that never falls silent would call
+// the old one for ever. Answers of the old one pass until then.
+func (w *Worker) forsaken(b *Batch, i int) {
+	if b.proto[i] != packet.UDP || !w.config.MoveUDP || b.service[i] == noService {
+		b.finish(i, Drop, ServerGone)
+		return
+	}
+	w.anew(b, i)
+	w.lookAgain(b)
+	if b.kinds[i] != kindDone {
+		w.translate(b, i)
+	}
 }
 
 // begin picks a server for packet i and inserts its connection, or answers as

@@ -28,6 +28,7 @@ type Config struct {
 	routeGen uint16
 
 	Settings  Settings
+	MoveUDP   bool           // datagrams do not stay with a server that is gone
 	reals     serviceIndex   // servers' endpoints, by slot; filled for nat_icmp_send
 	deletions *atomic.Uint32 // how often servers were deleted
 
@@ -63,6 +64,7 @@ type Server struct {
 	kept     atomic.Int32  // templates
 	links    atomic.Uint64 // links over which its replies may come, one bit each
 	deleted  atomic.Bool
+	quiet    atomic.Bool // its weight is 0
 }
 
 // Counts returns the server's active and inactive connections.

@@ -45,8 +45,7 @@ func (w *Worker) translate(b *Batch, i int) {
 	s := w.config.servers[rec.Server]
 	toServer := b.dir[i] == conntrack.ToServer
 	if s == nil || toServer && s.deleted.Load() {
-		// As with IPVS: silence, and the connection's time runs on.
-		b.finish(i, Drop, ServerGone)
+		w.forsaken(b, i)
 		return
 	}
 	if toServer {

@@ -28,6 +28,7 @@ type Roster struct {
 	changes  []change
 
 	settings  Settings
+	moveUDP   bool
 	deletions atomic.Uint32
 
 	templates     *Templates // nil until a service is persistent
@@ -46,7 +47,7 @@ func NewRoster(links []Link) (*Roster, error) {
 	}
 	return &Roster{
 		links: links, services: map[service.Key]*Service{}, servers: map[serverKey]*Server{}, templateLimit: 1 << 16,
-		settings: service.DefaultSettings(),
+		settings: service.DefaultSettings(), moveUDP: true,
 	}, nil
 }
 
@@ -113,6 +114,7 @@ func (r *Roster) prepare(v service.Configured, sched scheduler.Scheduler) change
 	for _, spec := range slices.Backward(v.Servers) {
 		srv, joins := r.server(s, spec)
 		srv.Address = spec
+		srv.quiet.Store(spec.Weight == 0)
 		srv.counts.SetThresholds(spec.Upper, spec.Lower)
 		if joins {
 			c.added = append(c.added, srv)
@@ -264,6 +266,10 @@ func (r *Roster) SetSettings(s Settings) {
 	r.settings = s
 }
 
+// MoveUDP says whether a client's next datagram leaves a server that was
+// deleted, as it does by default and not with IPVS.
+func (r *Roster) MoveUDP(on bool) { r.moveUDP = on }
+
 // RoutesChanged makes the next Config ask the routes again for every
 // connection.
 func (r *Roster) RoutesChanged() { r.routeGen++ }
@@ -276,7 +282,7 @@ func (r *Roster) Config() *Config {
 	c := &Config{
 		Links: slices.Clone(r.links), servers: slices.Clone(r.slots),
 		pairs: make([]conntrack.Pair, len(r.slots)), routeGen: r.routeGen,
-		templates: r.templates, Settings: r.settings, deletions: &r.deletions,
+		templates: r.templates, Settings: r.settings, MoveUDP: r.moveUDP, deletions: &r.deletions,
 	}
 	own := slices.Clone(r.own)
 	for _, key := range r.order {

@@ -63,6 +63,7 @@ func newTwin(t testing.TB, f *fault) *twin {
 	if x.roster, err = dataplane.NewRoster(links); err != nil {
 		t.Fatal(err)
 	}
+	x.roster.MoveUDP(false)
 	x.roster.SetOwn(own)
 	x.setTimeouts()
 	x.adopt()
