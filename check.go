@@ -31,6 +31,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: %d workers; from 1 to %d are possible", ErrConfig, c.Workers, maxQueues)
 	case len(c.Name) > maxName || strings.ContainsAny(c.Name, "/: \t\n") || c.Name == "." || c.Name == "..":
 		return fmt.Errorf("%w: the name %q; it names a NIC, in at most %d bytes", ErrConfig, c.Name, maxName)
+	case c.Deviate&c.NoDeviate != 0:
+		return fmt.Errorf("%w: to deviate and not to deviate from IPVS: %v", ErrConfig, c.Deviate&c.NoDeviate)
 	}
 	return nil
 }

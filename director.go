@@ -49,6 +49,10 @@ type Config struct {
 	Workers int
 	// Rings is the size of the rings of a queue, 2,048 by default.
 	Rings int
+	// Strict leaves out every deviation from IPVS that has a switch. Deviate
+	// switches some on, NoDeviate some off.
+	Strict             bool
+	Deviate, NoDeviate service.Deviations
 	// Log takes what an operator should know; default slog.Default().
 	Log *slog.Logger
 	// FDs are gone on with, in place of opening new ones; they are the
@@ -78,6 +82,13 @@ func (c Config) withDefaults() Config {
 		c.Public = c.NICs
 	}
 	return c
+}
+
+// deviations returns how a director of c differs from IPVS; check has been
+// there.
+func (c *Config) deviations() service.Deviations {
+	all, _ := service.ChooseDeviations(c.Strict, c.Deviate, c.NoDeviate)
+	return all
 }
 
 // Director balances connections. Its methods may be called by several
@@ -164,6 +175,7 @@ func (d *Director) openLinks() (err error) {
 		return err
 	}
 	d.roster.LimitTemplates(d.cfg.Conns)
+	d.roster.Deviate(d.cfg.deviations())
 	return nil
 }
 

@@ -160,6 +160,8 @@ type Info struct {
 	Placing  string // how frames come to their workers: "" before Run
 	Capacity int    // of the connection table
 	Conns    int    // connections now
+	// Deviations are the ways in which it differs from IPVS.
+	Deviations service.Deviations
 	// Counters by name: frames, unless the name says otherwise. Those that
 	// begin with "drop." are drops by reason, with "steer." of the eBPF
 	// program, with "nic." losses at the queues that lvx never saw.
@@ -173,7 +175,10 @@ func (d *Director) Info(context.Context) (Info, error) {
 	if d.closed {
 		return Info{}, ErrClosed
 	}
-	info := Info{Mode: d.rings.mode.String(), Workers: len(d.workers), Placing: d.placing, Counters: map[string]uint64{}}
+	info := Info{
+		Mode: d.rings.mode.String(), Workers: len(d.workers), Placing: d.placing, Counters: map[string]uint64{},
+		Deviations: d.cfg.deviations(),
+	}
 	d.each(func(w *worker) {
 		info.Conns += w.Table().Len()
 		info.Capacity += w.Table().Capacity()

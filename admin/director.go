@@ -41,11 +41,12 @@ type Outcome struct {
 
 // Info tells how a director runs.
 type Info struct {
-	Version   string            `json:"version"`    // of lvx
-	Mode      string            `json:"mode"`       // zerocopy, native or generic
-	TableSize int               `json:"table_size"` // connections that fit; the size of the listing's first line
-	Conns     int               `json:"conns"`      // connections now
-	Workers   int               `json:"workers"`    // threads that forward
-	Placing   string            `json:"placing"`    // how frames come to the worker that owns their connection
-	Counters  map[string]uint64 `json:"counters"`   // by name, frames unless the name says otherwise
+	Version    string             `json:"version"`    // of lvx
+	Mode       string             `json:"mode"`       // zerocopy, native or generic
+	TableSize  int                `json:"table_size"` // connections that fit; the size of the listing's first line
+	Conns      int                `json:"conns"`      // connections now
+	Workers    int                `json:"workers"`    // threads that forward
+	Placing    string             `json:"placing"`    // how frames come to the worker that owns their connection
+	Deviations service.Deviations `json:"deviations"` // ways in which it differs from IPVS
+	Counters   map[string]uint64  `json:"counters"`   // by name, frames unless the name says otherwise
 }

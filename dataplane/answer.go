@@ -4,6 +4,7 @@ import (
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/service"
 )
 
 // errorKind is an ICMP error that the director sends.
@@ -114,6 +115,11 @@ func (w *Worker) reply(addr uint64, n int, link LinkID, to MAC) bool {
 	w.Counters.Originated++
 	w.send(l.NIC, nic.Frame{Addr: chunk + uint64(at), Len: uint32(len(w.built.Data))})
 	return true
+}
+
+// translates reports whether errors of p's type are carried to the other side.
+func (w *Worker) translates(p *packet.Packet) bool {
+	return p.V6 || p.ICMPType != packet.ParamProblem || w.config.Deviations.Has(service.ParameterProblems)
 }
 
 // translateError carries an ICMP error about a packet of a connection to the

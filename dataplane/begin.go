@@ -4,6 +4,7 @@ import (
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/packet"
 	"github.com/lvx-lb/lvx/scheduler"
+	"github.com/lvx-lb/lvx/service"
 )
 
 // Whether a packet opens a connection, and what becomes of the one that it has.
@@ -58,7 +59,7 @@ func (w *Worker) destless(b *Batch, i int, rec *conntrack.Record, calls bool) bo
 	if s == nil || s.deleted.Load() {
 		return true
 	}
-	if b.proto[i] == packet.UDP && w.config.MoveUDP {
+	if b.proto[i] == packet.UDP && w.config.Deviations.Has(service.MovingDatagrams) {
 		calls = s.quiet.Load()
 	}
 	return calls && rec.Flags&controlled == 0 && b.service[i] != noService &&
@@ -70,7 +71,7 @@ func (w *Worker) destless(b *Batch, i int, rec *conntrack.Record, calls bool) bo
 // finds another server at once, or a client that never falls silent would call
 // the old one for ever. Answers of the old one pass until then.
 func (w *Worker) forsaken(b *Batch, i int) {
-	if b.proto[i] != packet.UDP || !w.config.MoveUDP || b.service[i] == noService {
+	if b.proto[i] != packet.UDP || !w.config.Deviations.Has(service.MovingDatagrams) || b.service[i] == noService {
 		b.finish(i, Drop, ServerGone)
 		return
 	}

@@ -27,10 +27,10 @@ type Config struct {
 	own      addrSet // addresses of the director and VIPs
 	routeGen uint16
 
-	Settings  Settings
-	MoveUDP   bool           // datagrams do not stay with a server that is gone
-	reals     serviceIndex   // servers' endpoints, by slot; filled for nat_icmp_send
-	deletions *atomic.Uint32 // how often servers were deleted
+	Settings   Settings
+	Deviations service.Deviations
+	reals      serviceIndex   // servers' endpoints, by slot; filled for nat_icmp_send
+	deletions  *atomic.Uint32 // how often servers were deleted
 
 	templates *Templates // nil: no service was ever persistent
 }

@@ -100,7 +100,7 @@ func (w *Worker) classify(b *Batch, i int) {
 		b.finish(i, Drop, Martian)
 	case p.HasPorts:
 		b.kinds[i] = kindFlow
-	case p.IsError && p.Quote.OK && p.Quote.HasPorts:
+	case p.IsError && p.Quote.OK && p.Quote.HasPorts && w.translates(p):
 		b.kinds[i] = kindError
 	default:
 		b.kinds[i] = kindOther

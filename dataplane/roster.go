@@ -27,9 +27,9 @@ type Roster struct {
 	routeGen uint16
 	changes  []change
 
-	settings  Settings
-	moveUDP   bool
-	deletions atomic.Uint32
+	settings   Settings
+	deviations service.Deviations
+	deletions  atomic.Uint32
 
 	templates     *Templates // nil until a service is persistent
 	templateLimit int
@@ -47,13 +47,17 @@ func NewRoster(links []Link) (*Roster, error) {
 	}
 	return &Roster{
 		links: links, services: map[service.Key]*Service{}, servers: map[serverKey]*Server{}, templateLimit: 1 << 16,
-		settings: service.DefaultSettings(), moveUDP: true,
+		settings: service.DefaultSettings(), deviations: service.DefaultDeviations(),
 	}, nil
 }
 
 // LimitTemplates bounds how many clients persistent services remember, 65,536
 // by default. It comes before the first Apply.
 func (r *Roster) LimitTemplates(n int) { r.templateLimit = n }
+
+// Deviate says in which ways workers differ from IPVS, in place of the
+// default ones. It comes before the first Apply.
+func (r *Roster) Deviate(s service.Deviations) { r.deviations = s }
 
 // Templates returns those of all services, nil if none was ever persistent.
 func (r *Roster) Templates() *Templates { return r.templates }
@@ -202,8 +206,8 @@ func (r *Roster) server(s *Service, spec service.Server) (srv *Server, joins boo
 	real := packet.EndpointFrom(spec.Address)
 	srv = &Server{
 		service: s, real: real, Address: spec,
-		toServer: packet.NewRewrite(s.virtual, real),
-		toClient: packet.NewRewrite(real, s.virtual),
+		toServer: r.rewrite(s.virtual, real),
+		toClient: r.rewrite(real, s.virtual),
 	}
 	if n := len(r.free); n > 0 {
 		srv.Slot, r.free = r.free[n-1], r.free[:n-1]
@@ -214,6 +218,13 @@ func (r *Roster) server(s *Service, spec service.Server) (srv *Server, joins boo
 	}
 	r.servers[key] = srv
 	return srv, true
+}
+
+func (r *Roster) rewrite(old, new packet.Endpoint) packet.Rewrite {
+	x := packet.NewRewrite(old, new)
+	x.FillsUDP = !r.deviations.Has(service.EmptyUDPChecksum)
+	x.FillsSCTP = !r.deviations.Has(service.WrongSCTPChecksum)
+	return x
 }
 
 // Collect forgets deleted servers whose last connection and template are gone
@@ -266,10 +277,6 @@ func (r *Roster) SetSettings(s Settings) {
 	r.settings = s
 }
 
-// MoveUDP says whether a client's next datagram leaves a server that was
-// deleted, as it does by default and not with IPVS.
-func (r *Roster) MoveUDP(on bool) { r.moveUDP = on }
-
 // RoutesChanged makes the next Config ask the routes again for every
 // connection.
 func (r *Roster) RoutesChanged() { r.routeGen++ }
@@ -282,7 +289,7 @@ func (r *Roster) Config() *Config {
 	c := &Config{
 		Links: slices.Clone(r.links), servers: slices.Clone(r.slots),
 		pairs: make([]conntrack.Pair, len(r.slots)), routeGen: r.routeGen,
-		templates: r.templates, Settings: r.settings, MoveUDP: r.moveUDP, deletions: &r.deletions,
+		templates: r.templates, Settings: r.settings, Deviations: r.deviations, deletions: &r.deletions,
 	}
 	own := slices.Clone(r.own)
 	for _, key := range r.order {

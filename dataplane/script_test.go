@@ -105,12 +105,12 @@ func (s *script) step(words []string) {
 			panic(r)
 		}
 	}()
-	if s.world == nil && words[0] != "size" {
+	if s.world == nil && words[0] != "size" && words[0] != "strict" && words[0] != "deviate" {
 		s.world = newWorld(s.t, s.top, s.sizes)
 	}
 	verb, args := words[0], words[1:]
 	steps := map[string]func([]string){
-		"size": s.size, "$": s.edit, "advance": s.advance, "counters": s.counters, "conns": s.conns, "conn": s.conn,
+		"size": s.size, "strict": s.strictly, "deviate": s.deviate, "$": s.edit, "advance": s.advance, "counters": s.counters, "conns": s.conns, "conn": s.conn,
 		"server": s.server, "silent": s.silence, "arp": s.arp, "fail": s.fail, "route": s.reroute, "mtu": s.mtu,
 		"partial": s.partial, "down": s.down, "up": s.upAgain, "upward": s.upwards,
 		"template": s.template, "templates": s.templates,

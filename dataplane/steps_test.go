@@ -41,6 +41,27 @@ func (s *script) size(args []string) {
 	}
 }
 
+// strict [but NAMES]: the workers differ from IPVS in nothing, or in these
+// alone.
+func (s *script) strictly(args []string) {
+	s.choose(true, strings.TrimPrefix(strings.Join(args, " "), "but "))
+}
+
+// deviate NAMES: the workers differ from IPVS in these too.
+func (s *script) deviate(args []string) { s.choose(false, args[0]) }
+
+func (s *script) choose(strict bool, names string) {
+	var on service.Deviations
+	if names != "" {
+		var err error
+		if on, err = service.ParseDeviations(names); err != nil {
+			s.failf("%v", err)
+		}
+	}
+	all, _ := service.ChooseDeviations(strict, on, 0)
+	s.sizes.deviations = &all
+}
+
 // $ ARGS: a command line of ipvsadm.
 func (s *script) edit(args []string) {
 	if err := s.command(args); err != nil {

@@ -102,6 +102,7 @@ type sizes struct {
 	limits              Limits
 	workers             int // 0 = 1
 	placed              *rss.Placement
+	deviations          *service.Deviations // nil = the default ones
 }
 
 func newWorld(t testing.TB, top topology, z sizes) *world {
@@ -132,6 +133,9 @@ func newWorld(t testing.TB, top topology, z sizes) *world {
 	}
 	if x.roster, err = NewRoster(x.links); err != nil {
 		t.Fatal(err)
+	}
+	if z.deviations != nil {
+		x.roster.Deviate(*z.deviations)
 	}
 	if z.templates > 0 {
 		x.roster.LimitTemplates(z.templates)

@@ -8,7 +8,7 @@ const (
 	sourceQuench  uint8 = 4
 	redirect      uint8 = 5
 	TimeExceeded  uint8 = 11
-	paramProblem  uint8 = 12
+	ParamProblem  uint8 = 12
 	Unreachable6  uint8 = 1
 	TooBig6       uint8 = 2
 	TimeExceeded6 uint8 = 3
@@ -28,7 +28,7 @@ func (p *Packet) parseICMP(b []byte) Fault {
 		p.IsError = b[0] >= Unreachable6 && b[0] <= ParamProblem6
 	} else {
 		switch b[0] {
-		case Unreachable, sourceQuench, TimeExceeded, paramProblem:
+		case Unreachable, sourceQuench, TimeExceeded, ParamProblem:
 			p.IsError = true
 		}
 	}

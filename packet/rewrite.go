@@ -9,17 +9,22 @@ type Rewrite struct {
 	Port   uint16
 	IPDiff uint16 // of the address
 	L4Diff uint16 // of address and port
+
+	FillsUDP  bool // a UDP checksum of 0 is computed
+	FillsSCTP bool // the CRC of SCTP is computed anew where the port changes
 }
 
 // NewRewrite returns what replaces old by new, both of one family.
 func NewRewrite(old, new Endpoint) Rewrite {
 	ip := addrDifference(old.Addr, new.Addr)
-	return Rewrite{new.Addr, new.Port, ip, fold(uint32(ip) + difference(old.Port, new.Port))}
+	return Rewrite{Addr: new.Addr, Port: new.Port, IPDiff: ip, L4Diff: fold(uint32(ip) + difference(old.Port, new.Port))}
 }
 
 // WithPorts returns r for another pair of ports.
 func (r *Rewrite) WithPorts(old, new uint16) Rewrite {
-	return Rewrite{r.Addr, new, r.IPDiff, fold(uint32(r.IPDiff) + difference(old, new))}
+	ported := *r
+	ported.Port, ported.L4Diff = new, fold(uint32(r.IPDiff)+difference(old, new))
+	return ported
 }
 
 // Side names one of the two endpoints of a packet.
@@ -34,7 +39,7 @@ const (
 // Translate puts r in the place of one side of p, takes one from the TTL,
 // which the caller has seen to be above 1, and mends the IPv4 header checksum
 // and the one of TCP, UDP or SCTP. A wrong transport checksum stays wrong by the
-// same difference. A UDP checksum of 0 (none) stays 0, see FillChecksum. A
+// same difference. A UDP checksum of 0 (none) stays 0, unless r fills it. A
 // packet without ports gets the address only; ICMP checksums cover no IPv4
 // addresses, for errors see TranslateQuote.
 //
@@ -71,6 +76,9 @@ func (p *Packet) Translate(r *Rewrite, side Side, partial bool) {
 	c := amend(old, uint32(r.L4Diff))
 	if p.Proto == UDP {
 		if old == 0 {
+			if r.FillsUDP {
+				p.FillChecksum()
+			}
 			return
 		}
 		if c == 0 {

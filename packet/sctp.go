@@ -52,7 +52,7 @@ func chunkOf(b []byte) uint8 {
 
 // translateSCTP is Translate for SCTP, whose CRC32c covers no address. A CRC
 // is linear: one that was wrong stays wrong by the same difference, so nobody
-// behind the director takes a damaged packet for a whole one.
+// behind the director takes a damaged packet for a whole one, unless r fills it.
 func (p *Packet) translateSCTP(r *Rewrite, side Side, partial bool) {
 	b, port, at := p.Data[p.L4:], &p.SrcPort, 0
 	if side == Destination {
@@ -65,7 +65,7 @@ func (p *Packet) translateSCTP(r *Rewrite, side Side, partial bool) {
 	stored := b[8:12]
 	switch {
 	case p.Fragment: // the CRC is over bytes that are not here
-	case partial && isPartialCRC(stored):
+	case partial && isPartialCRC(stored), changed != 0 && r.FillsSCTP:
 		p.FillChecksum()
 	case changed != 0:
 		crc := binary.LittleEndian.Uint32(stored) ^ crcDifference(changed, len(b))

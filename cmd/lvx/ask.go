@@ -72,6 +72,7 @@ func printInfo(out io.Writer, info admin.Info) {
 	if info.Workers > 1 {
 		fmt.Fprintf(out, "%d workers, frames come to their owner %s\n", info.Workers, info.Placing)
 	}
+	fmt.Fprintln(out, "deviations from IPVS:", deviationsOf(info))
 	left, right := n["received"]+n["originated"]+n["taken"], n["transmitted"]+n["dropped"]+n["passed-up"]+n["held"]+n["handed"]
 	sign := "="
 	if left != right {
@@ -89,6 +90,13 @@ func printInfo(out io.Writer, info admin.Info) {
 	if len(rest) > 0 {
 		fmt.Fprintln(out, strings.Join(rest, "\n"))
 	}
+}
+
+func deviationsOf(info admin.Info) string {
+	if info.Deviations == 0 {
+		return "none that has a switch"
+	}
+	return strings.Join(info.Deviations.Names(), ", ")
 }
 
 func runCapture(ctx context.Context, args []string, std stdio) int {

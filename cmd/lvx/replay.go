@@ -31,6 +31,8 @@ func runReplay(_ context.Context, args []string, std stdio) int {
 	f := flag.NewFlagSet("lvx replay", flag.ContinueOnError)
 	f.SetOutput(std.err)
 	rules := f.String("rules", "", "services, a `FILE` as ipvsadm -S writes it")
+	var deviating deviating
+	deviating.define(f)
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
 			return exitOK
@@ -41,13 +43,17 @@ func runReplay(_ context.Context, args []string, std stdio) int {
 		fmt.Fprintln(std.err, "lvx replay: usage: lvx replay --rules FILE IN.pcap OUT.pcap")
 		return exitUsage
 	}
-	if err := replay(*rules, f.Arg(0), f.Arg(1), std); err != nil {
+	if err := replay(*rules, f.Arg(0), f.Arg(1), deviating, std); err != nil {
 		return fail(std, err)
 	}
 	return exitOK
 }
 
-func replay(rules, in, out string, std stdio) error {
+func replay(rules, in, out string, differ deviating, std stdio) error {
+	deviations, err := differ.chosen()
+	if err != nil {
+		return err
+	}
 	edits, err := readRules(rules)
 	if err != nil {
 		return err
@@ -83,7 +89,7 @@ func replay(rules, in, out string, std stdio) error {
 	// An answer comes after its request was sent, never in one batch with it.
 	capture.Span = time.Nanosecond
 	queue := &arrivals{Pcap: capture, pool: pool, own: seen.own}
-	w, err := replayWorker(pool, queue, set, seen)
+	w, err := replayWorker(pool, queue, set, seen, deviations)
 	if err != nil {
 		return err
 	}
@@ -213,11 +219,12 @@ func (s *scene) resolve() {
 	})
 }
 
-func replayWorker(pool *nic.Pool, q nic.Queue, set *service.Set, s *scene) (*dataplane.Worker, error) {
+func replayWorker(pool *nic.Pool, q nic.Queue, set *service.Set, s *scene, deviations service.Deviations) (*dataplane.Worker, error) {
 	roster, err := dataplane.NewRoster([]dataplane.Link{{Name: "replay", MAC: s.director, MTU: 1500, Partial: true}})
 	if err != nil {
 		return nil, err
 	}
+	roster.Deviate(deviations)
 	if err := roster.Apply(set.Services()); err != nil {
 		return nil, err
 	}

@@ -45,6 +45,7 @@ type runOptions struct {
 	conns, rings, workers int
 	addVIPs, debug        bool
 	sysctls               sysctls
+	deviating             deviating
 }
 
 func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
@@ -55,6 +56,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.Var(&o.nics, "nic", "`NIC` for both sides, in a single network; may be repeated")
 	f.StringVar(&o.rules, "rules", "", "rules to start with, a `FILE` as ipvsadm -S writes it")
 	f.Var(&o.sysctls, "sysctl", "a sysctl of IPVS as `NAME=VALUE`; may be repeated")
+	o.deviating.define(f)
 	f.StringVar(&o.socket, "socket", socketPath(), "`PATH` of the socket for lvx adm")
 	f.StringVar(&o.mode, "mode", "auto", "auto, zerocopy, native or generic")
 	f.StringVar(&o.name, "name", "lvx0", "`NAME` of the director: of its veth and its state file")
@@ -139,6 +141,7 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	d, err := lvx.New(lvx.Config{
 		NICs: append(append(append(names{}, o.public...), o.private...), o.nics...), Public: append(append(names{}, o.public...), o.nics...),
 		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Workers: o.workers, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
+		Strict: o.deviating.strict, Deviate: service.Deviations(o.deviating.on), NoDeviate: service.Deviations(o.deviating.off),
 		Ready: func() { fmt.Fprintln(std.out, "ready") },
 	})
 	if err != nil {
@@ -190,5 +193,5 @@ func (a administered) ApplyEach(ctx context.Context, edits []service.Edit) (admi
 // Info implements admin.Director.
 func (a administered) Info(ctx context.Context) (admin.Info, error) {
 	i, err := a.Director.Info(ctx)
-	return admin.Info{Version: version(), Mode: i.Mode, TableSize: i.Capacity, Conns: i.Conns, Workers: i.Workers, Placing: i.Placing, Counters: i.Counters}, err
+	return admin.Info{Version: version(), Mode: i.Mode, TableSize: i.Capacity, Conns: i.Conns, Workers: i.Workers, Placing: i.Placing, Deviations: i.Deviations, Counters: i.Counters}, err
 }

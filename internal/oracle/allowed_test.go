@@ -19,7 +19,6 @@ type allowance struct {
 const (
 	foreignFragments = "foreign-fragments"
 	limited          = "error-limited"
-	parameterProblem = "parameter-problem"
 )
 
 // allowances is the one list of what may differ.
@@ -28,13 +27,6 @@ var allowances = []allowance{
 		"use up the same tokens: one may be missing when the host was sent a burst of them before", nil},
 	{foreignFragments, "IPVS puts a datagram of a server together before it finds that no connection has it, and cuts it anew; " +
 		"lvx lets the fragments pass as they came", nil},
-	{parameterProblem, "lvx translates ICMP type 12; IPVS takes no notice of it", nil},
-	{"udp-checksum-0", "lvx leaves a UDP packet without checksum without one; IPVS computes it for each packet",
-		func(k, l *view) {
-			if l.proto == protoUDP && l.l4 != nil && l.l4[6] == 0 && l.l4[7] == 0 {
-				clear(k.l4[6:8])
-			}
-		}},
 	{"identification", "of what a director sends itself without DF, the kernel chooses the identification by secret and time",
 		func(k, l *view) {
 			if !k.v6 && k.proto == protoICMP && k.own && l.own {
@@ -71,18 +63,12 @@ var allowances = []allowance{
 // burst is how many ICMP errors a host is sent before they are limited.
 const burst = 6
 
-func isParameterProblem(f record.Frame) bool {
-	at, proto := transport(f)
-	return proto == protoICMP && len(f) > at && f[at] == 12
-}
-
 // view is a frame with the parts that allowances look at.
 type view struct {
 	frame     []byte
 	v6, own   bool // own: an ICMP error, echo reply or reset made by the director itself
 	fragment6 bool
 	proto     uint8
-	l4        []byte // of UDP
 }
 
 func look(f record.Frame) (v view, ok bool) {
@@ -93,9 +79,6 @@ func look(f record.Frame) (v view, ok bool) {
 	}
 	v.v6, v.proto, v.fragment6 = p.V6, p.Proto, p.V6 && p.Fragment && p.FragHeader == 54
 	v.own = p.TTL == 64 && slices.Contains(own, p.Src)
-	if p.Proto == packet.UDP && p.HasPorts {
-		v.l4 = v.frame[p.L4:]
-	}
 	return v, true
 }
 
@@ -121,7 +104,7 @@ func (t *tally) alike(kernel, lvx record.Frame) bool {
 	}
 	k, ok := look(kernel)
 	l, ok2 := look(lvx)
-	if !ok || !ok2 || k.proto != l.proto || k.v6 != l.v6 || (k.l4 == nil) != (l.l4 == nil) {
+	if !ok || !ok2 || k.proto != l.proto || k.v6 != l.v6 {
 		return false
 	}
 	for _, a := range allowances {

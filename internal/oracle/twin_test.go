@@ -20,7 +20,7 @@ import (
 
 const tick = 100 * time.Millisecond
 
-// twin is lvx in place of the kernel's IPVS: a worker between two NICs in
+// twin is lvx in place of the kernel's IPVS, strict: a worker between two NICs in
 // memory, and about it what a director does when it is given a command.
 type twin struct {
 	table  *conntrack.Table
@@ -63,7 +63,7 @@ func newTwin(t testing.TB, f *fault) *twin {
 	if x.roster, err = dataplane.NewRoster(links); err != nil {
 		t.Fatal(err)
 	}
-	x.roster.MoveUDP(false)
+	x.roster.Deviate(0)
 	x.roster.SetOwn(own)
 	x.setTimeouts()
 	x.adopt()

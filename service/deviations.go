@@ -1,0 +1,35 @@
+package service
+
+// deviations is the one list of how lvx differs from IPVS. Each line with a
+// switch has a test that plays both.
+var deviations = [...]Deviation{
+	{
+		Name: "empty-udp-checksum", Switch: EmptyUDPChecksum, Default: true,
+		IPVS: "a UDP checksum of 0 (none) is computed",
+		LVX:  "a UDP checksum of 0 stays 0, as RFC 768 has it",
+	}, {
+		Name: "wrong-sctp-checksum", Switch: WrongSCTPChecksum, Default: true,
+		IPVS: "a wrong SCTP checksum becomes right where the port changes",
+		LVX:  "a wrong SCTP checksum stays wrong, as those of TCP and UDP do",
+	}, {
+		Name: "parameter-problems", Switch: ParameterProblems, Default: true,
+		IPVS: "ICMP type 12 (parameter problem) is not translated",
+		LVX:  "ICMP type 12 is translated, as the other errors are",
+	}, {
+		Name: "moving-datagrams", Switch: MovingDatagrams, Default: true,
+		IPVS: "a UDP client's packets for a deleted server are dropped as long as it sends some; with expire_nodest_conn it stays with a server of weight 0",
+		LVX:  "a UDP client's next packet for a deleted server goes to another one; with expire_nodest_conn also that for a server of weight 0",
+	}, {
+		IPVS: "`ipvsadm -a` without `-m` is direct routing",
+		LVX:  "it is refused",
+		Why:  "masquerading is the only forwarding method that there is",
+	}, {
+		IPVS: "persistence remembers every client, while there is memory",
+		LVX:  "it remembers at most as many as `--conns`; then one without connections gives way, or the newcomer is dropped",
+		Why:  "nothing here grows without bound",
+	}, {
+		IPVS: "drop_entry, drop_packet and secure_tcp 1 and 2 are on while memory is short",
+		LVX:  "they are on while the connection table is",
+		Why:  "the memory of lvx is there from the start; what a flood uses up is the table",
+	},
+}
