@@ -17,6 +17,17 @@ type callRow struct {
 	keepalive, fresh []float64 // requests a second; fresh: a connection each
 	keep99, fresh99  []float64 // microseconds
 	bulk             []float64 // Gbit/s of one stream
+	failed           int       // requests
+}
+
+// call returns the row of a contender, nil if there is none.
+func (r *Result) call(name string) *callRow {
+	for i := range r.calls {
+		if r.calls[i].contender == name {
+			return &r.calls[i]
+		}
+	}
+	return nil
 }
 
 // tcp measures requests over HTTP and one bulk stream, with nobody pinned:
@@ -24,34 +35,29 @@ type callRow struct {
 func (r *Result) tcp(ctx context.Context, o Options) (err error) {
 	for _, program := range []string{"nginx", "wrk", "iperf3"} {
 		if _, err := find(program); err != nil {
-			o.say("TCP rows are left out: %s is not installed", program)
-			r.missing = append(r.missing, "TCP rows, as "+program+" is not installed")
+			r.miss("TCP rows, as %s is not installed", program)
 			return nil
 		}
 	}
-	names := r.present("direct", "lvx", "nft", "nft-mtu", "haproxy", "nginx")
+	names := []string{"direct", "lvx", "nft", "nft-mtu", "haproxy", "nginx"}
 	if o.Short {
-		names = r.present("lvx", "nft", "nft-mtu", "haproxy", "nginx")
+		names = names[1:]
 	}
-	var all []*Contender
-	defer func() { err = errors.Join(err, closeAll(all)) }()
+	f := r.newField("TCP")
+	defer func() { err = errors.Join(err, f.close()) }()
 	for _, name := range names {
-		c, err := NewContender(name, o.Self, 1<<20)
-		if err != nil {
-			return err
-		}
-		all = append(all, c)
-		r.calls = append(r.calls, callRow{contender: name})
-		if err := errors.Join(c.serve(), c.answers(ctx)); err != nil {
-			return fmt.Errorf("%s: %w", name, err)
-		}
+		f.enter(name, 1<<20, func(c *Contender) error { return errors.Join(c.serve(), c.answers(ctx)) })
+	}
+	for _, c := range f.all {
+		r.calls = append(r.calls, callRow{contender: c.Name})
 	}
 	for round := range o.Rounds {
 		o.say("TCP, round %d of %d", round+1, o.Rounds)
-		for i, c := range all {
-			if err := r.calls[i].take(ctx, c, max(1, int(2*o.Window.Seconds()+0.5))); err != nil {
-				return fmt.Errorf("%s: %w", c.Name, err)
-			}
+		err := f.each(ctx, func(c *Contender) error {
+			return r.call(c.Name).take(ctx, c, max(1, int(2*o.Window.Seconds()+0.5)))
+		})
+		if err != nil {
+			return err
 		}
 	}
 	return nil
@@ -99,10 +105,11 @@ func (row *callRow) take(ctx context.Context, c *Contender, seconds int) error {
 		if err != nil {
 			return err
 		}
-		rate, p99, err := readWrk(out)
+		rate, p99, failed, err := readWrk(out)
 		if err != nil {
 			return err
 		}
+		row.failed += failed
 		*kind.rate, *kind.p99 = append(*kind.rate, rate), append(*kind.p99, p99)
 	}
 	out, err := command(c.Client, "iperf3", "-c", bulk, "-t", strconv.Itoa(seconds), "-J")
@@ -124,18 +131,24 @@ func (row *callRow) take(ctx context.Context, c *Contender, seconds int) error {
 }
 
 var (
-	wrkRate = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
-	wrk99   = regexp.MustCompile(`99%\s+([0-9.]+)(us|ms|s)`)
-	units   = map[string]float64{"us": 1, "ms": 1e3, "s": 1e6}
+	wrkRate  = regexp.MustCompile(`Requests/sec:\s+([0-9.]+)`)
+	wrk99    = regexp.MustCompile(`99%\s+([0-9.]+)(us|ms|s)`)
+	wrkFails = regexp.MustCompile(`(?:connect|read|write|timeout|responses:) (\d+)`)
+	units    = map[string]float64{"us": 1, "ms": 1e3, "s": 1e6}
 )
 
-// readWrk reads requests a second and the 99th percentile in microseconds.
-func readWrk(out string) (rate, p99 float64, err error) {
+// readWrk reads requests a second, the 99th percentile in microseconds, and how
+// many requests failed.
+func readWrk(out string) (rate, p99 float64, failed int, err error) {
 	r, l := wrkRate.FindStringSubmatch(out), wrk99.FindStringSubmatch(out)
 	if r == nil || l == nil {
-		return 0, 0, fmt.Errorf("read wrk: %q", out)
+		return 0, 0, 0, fmt.Errorf("read wrk: %q", out)
+	}
+	for _, f := range wrkFails.FindAllStringSubmatch(out, -1) {
+		n, _ := strconv.Atoi(f[1])
+		failed += n
 	}
 	rate, err = strconv.ParseFloat(r[1], 64)
 	v, err2 := strconv.ParseFloat(l[1], 64)
-	return rate, math.Round(v * units[l[2]]), errors.Join(err, err2)
+	return rate, math.Round(v * units[l[2]]), failed, errors.Join(err, err2)
 }

@@ -39,6 +39,7 @@ type kind struct {
 
 var kinds = map[string]kind{
 	"lvx":     {startLVX, lvxConns, (*Contender).restart, "", "`lvx run`, one worker"},
+	"lvx-gc":  {startCollecting, lvxConns, (*Contender).restart, "", "the same, collecting garbage all the time"},
 	"bare":    {startBare, nil, nil, "", "two AF_XDP sockets, only the MAC addresses swapped: the limit"},
 	"nft":     {startNft, nftConns, forgetNft, "nft", "nftables `dnat to numgen`, the kernel's connection tracking"},
 	"nft-mtu": {startNftMTU, nftConns, forgetNft, "nft", "the same where the hosts send MTU-sized frames (tso, gso, gro off)"},
@@ -126,13 +127,19 @@ func (c *Contender) ready(args ...string) error {
 func (c *Contender) log() string    { return filepath.Join(c.Dir, "director.log") }
 func (c *Contender) socket() string { return filepath.Join(c.Dir, "lvx.sock") }
 
-func startLVX(c *Contender) error {
+func startLVX(c *Contender) error { return c.startLVX() }
+
+func startCollecting(c *Contender) error {
+	return c.startLVX("--collect", collectEvery.String())
+}
+
+func (c *Contender) startLVX(more ...string) error {
 	rules := filepath.Join(c.Dir, "rules")
 	if err := os.WriteFile(rules, []byte(lvxRules()), 0o600); err != nil {
 		return err
 	}
-	return c.ready("run", "--public", public, "--private", private, "--socket", c.socket(),
-		"--rules", rules, "--conns", strconv.Itoa(c.table))
+	return c.ready(append([]string{"run", "--public", public, "--private", private, "--socket", c.socket(),
+		"--rules", rules, "--conns", strconv.Itoa(c.table)}, more...)...)
 }
 
 // lvxRules are in the format of ipvsadm -S.
@@ -155,11 +162,26 @@ func lvxRules() string {
 
 // info asks a running lvx for its counters.
 func (c *Contender) info() (map[string]int, error) {
+	text, err := c.infoText()
+	if err != nil {
+		return nil, err
+	}
+	return readInfo(text)
+}
+
+func (c *Contender) infoText() (string, error) {
 	out, err := exec.Command(c.lvx, "info", "--socket", c.socket()).CombinedOutput()
 	if err != nil {
-		return nil, fmt.Errorf("ask lvx: %w: %s", err, out)
+		return "", fmt.Errorf("ask lvx: %w: %s", err, out)
 	}
-	return readInfo(string(out))
+	return string(out), nil
+}
+
+// readMode reads the mode of the sockets from what `lvx info` prints.
+func readMode(text string) string {
+	_, rest, _ := strings.Cut(text, "AF_XDP mode ")
+	mode, _, _ := strings.Cut(rest, ",")
+	return mode
 }
 
 // readInfo reads what `lvx info` prints.

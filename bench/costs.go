@@ -6,6 +6,9 @@ import (
 	"fmt"
 	"os"
 	"os/exec"
+	"runtime"
+	"slices"
+	"strconv"
 	"strings"
 	"time"
 )
@@ -103,7 +106,7 @@ func (row *memoryRow) fill(ctx context.Context, o Options) (err error) {
 // and the go command are there.
 func (r *Result) process(ctx context.Context, o Options) error {
 	if _, err := os.Stat("dataplane"); err != nil {
-		r.missing = append(r.missing, "in-memory rows, as this was not run in the root of the source")
+		r.miss("in-memory rows, as this was not run in the root of the source")
 		return nil
 	}
 	count, length := "5", "300ms"
@@ -115,13 +118,44 @@ func (r *Result) process(ctx context.Context, o Options) error {
 	cmd := exec.CommandContext(ctx, "go", args...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
-		r.missing = append(r.missing, fmt.Sprintf("in-memory rows: go %s: %v", strings.Join(args, " "), err))
+		r.miss("in-memory rows: go %s: %v", strings.Join(args, " "), err)
 		return ctx.Err()
 	}
 	for line := range strings.Lines(string(out)) {
-		if strings.HasPrefix(line, "Benchmark") {
-			r.inMemory = append(r.inMemory, strings.TrimSpace(line))
-		}
+		r.readBenchmark(line)
 	}
 	return nil
+}
+
+// benchmark is what the lines of one Go benchmark say.
+type benchmark struct {
+	name   string
+	ns     []float64 // of CPU time a packet, where it says so; else of time a call
+	allocs int       // a call, the most
+}
+
+// readBenchmark reads a line like "BenchmarkFind/1000-2  100  16.2 ns/op  0
+// allocs/op".
+func (r *Result) readBenchmark(line string) {
+	f := strings.Fields(line)
+	if len(f) < 4 || !strings.HasPrefix(f[0], "Benchmark") {
+		return
+	}
+	name := strings.TrimPrefix(f[0], "Benchmark")
+	name = strings.TrimSuffix(name, fmt.Sprintf("-%d", runtime.GOMAXPROCS(0)))
+	values := map[string]float64{}
+	for i := 2; i+1 < len(f); i += 2 {
+		values[f[i+1]], _ = strconv.ParseFloat(f[i], 64)
+	}
+	ns, ok := values["cpu-ns/packet"]
+	if !ok {
+		ns = values["ns/op"]
+	}
+	at := slices.IndexFunc(r.inMemory, func(b benchmark) bool { return b.name == name })
+	if at < 0 {
+		at = len(r.inMemory)
+		r.inMemory = append(r.inMemory, benchmark{name: name})
+	}
+	b := &r.inMemory[at]
+	b.ns, b.allocs = append(b.ns, ns), max(b.allocs, int(values["allocs/op"]))
 }

@@ -18,31 +18,12 @@ const newTable = 4 << 20
 
 // packets measures small UDP frames, all contenders in turn.
 func (r *Result) packets(ctx context.Context, o Options) (err error) {
-	var all []*Contender
-	defer func() { err = errors.Join(err, closeAll(all)) }()
-	start := func(name string, table int) (*Contender, error) {
-		c, err := NewContender(name, o.Self, table)
-		if err != nil {
-			return nil, err
-		}
-		all = append(all, c)
-		return c, c.count(SinkOptions{Delays: true})
-	}
-	var steady, opening []*Contender
-	for _, name := range r.present("lvx", "bare", "nft") {
-		c, err := start(name, slices.Max(o.Flows)*21/20)
-		if err != nil {
-			return err
-		}
-		steady = append(steady, c)
-		if name == "bare" {
-			opening = append(opening, c)
-			continue
-		}
-		if c, err = start(name, newTable); err != nil {
-			return err
-		}
-		opening = append(opening, c)
+	steady, opening := r.newField("packets a second"), r.newField("new flows a second")
+	defer func() { err = errors.Join(err, steady.close(), opening.close()) }()
+	count := func(c *Contender) error { return c.count(SinkOptions{Delays: true}) }
+	for _, name := range []string{"lvx", "bare", "nft"} {
+		steady.enter(name, slices.Max(o.Flows)*21/20, count)
+		opening.enter(name, newTable, count)
 	}
 	for round := range o.Rounds {
 		o.say("packets a second, round %d of %d", round+1, o.Rounds)
@@ -58,42 +39,37 @@ func (r *Result) packets(ctx context.Context, o Options) (err error) {
 	return nil
 }
 
-func closeAll(all []*Contender) error {
-	var errs []error
-	for _, c := range all {
-		errs = append(errs, c.Close())
-	}
-	return errors.Join(errs...)
-}
-
 // steadyRound measures each number of flows once with every contender.
-func (r *Result) steadyRound(ctx context.Context, o Options, all []*Contender, p Placement) error {
+func (r *Result) steadyRound(ctx context.Context, o Options, steady *field, p Placement) error {
 	for _, flows := range o.Flows {
-		for _, c := range all {
-			if err := errors.Join(c.place(p, o.Urgent), c.prefill(ctx, o, flows)); err != nil {
-				return err
-			}
-			before, err := c.ledger()
-			if err != nil {
-				return err
-			}
-			s, err := c.measure(ctx, Load{Flows: flows}, o.Warm, o.Window, c.PID(), o.Urgent)
-			if err != nil {
-				return err
-			}
-			r.add(p, flows, c.Name, s)
-			if err := r.account(ctx, c, before, fmt.Sprintf("%s, %s", p, flowsText(flows))); err != nil {
-				return err
-			}
+		err := steady.each(ctx, func(c *Contender) error { return r.steadyRate(ctx, o, c, p, flows) })
+		if err != nil {
+			return err
 		}
 	}
 	return nil
 }
 
+func (r *Result) steadyRate(ctx context.Context, o Options, c *Contender, p Placement, flows int) error {
+	if err := errors.Join(c.place(p, o.Urgent), c.prefill(ctx, o, flows)); err != nil {
+		return err
+	}
+	before, err := c.ledger()
+	if err != nil {
+		return err
+	}
+	s, err := c.measure(ctx, Load{Flows: flows}, o.Warm, o.Window, c.PID(), o.Urgent)
+	if err != nil {
+		return err
+	}
+	r.add(p, flows, c.Name, s)
+	return r.account(ctx, c, before, fmt.Sprintf("%s, %s", p, flowsText(flows)))
+}
+
 // openingRound measures "every packet is a new flow" with directors that know
 // no connection.
-func (r *Result) openingRound(ctx context.Context, o Options, all []*Contender, p Placement) error {
-	for _, c := range all {
+func (r *Result) openingRound(ctx context.Context, o Options, opening *field, p Placement) error {
+	return opening.each(ctx, func(c *Contender) error {
 		if c.reclaim != nil {
 			if err := c.reclaim(c); err != nil {
 				return err
@@ -107,8 +83,8 @@ func (r *Result) openingRound(ctx context.Context, o Options, all []*Contender, 
 			return err
 		}
 		r.add(p, fresh, c.Name, s)
-	}
-	return nil
+		return nil
+	})
 }
 
 // prefill opens all flows before they are measured: one after the other, at a

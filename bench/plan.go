@@ -6,6 +6,8 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"slices"
+	"strings"
 	"time"
 )
 
@@ -17,7 +19,8 @@ type Options struct {
 	Window  time.Duration // of each figure
 	Urgent  bool          // generator and directors before all other processes
 	Short   bool          // fewer flows and rows, for continuous integration
-	Skip    []string      // parts that are left out: udp, latency, tcp, idle, memory, process
+	Only    []string      // parts that are taken; none = all
+	Skip    []string      // parts that are left out
 	Flows   []int         // numbers of flows; nil = those of the length
 	Say     io.Writer     // progress
 	Command string        // how it was called
@@ -47,13 +50,21 @@ func (o Options) WithDefaults() Options {
 	return o
 }
 
-func (o Options) skips(part string) bool {
-	for _, p := range o.Skip {
-		if p == part {
-			return true
+// Parts are what a measurement consists of, in their order.
+var Parts = []string{"udp", "latency", "disturbed", "tcp", "idle", "memory", "process"}
+
+func (o Options) takes(part string) bool {
+	return (len(o.Only) == 0 || slices.Contains(o.Only, part)) && !slices.Contains(o.Skip, part)
+}
+
+// check refuses parts that do not exist.
+func (o Options) check() error {
+	for _, part := range slices.Concat(o.Only, o.Skip) {
+		if !slices.Contains(Parts, part) {
+			return fmt.Errorf("measure: no part is called %q; there are %s", part, strings.Join(Parts, ", "))
 		}
 	}
-	return false
+	return nil
 }
 
 func (o Options) say(format string, args ...any) {
@@ -105,8 +116,11 @@ func (c *Contender) place(p Placement, urgent bool) error {
 	return pinProcess(c.PID(), directorCPU(), process)
 }
 
-// Run measures everything that the options do not skip.
+// Run measures the parts that the options take.
 func Run(ctx context.Context, o Options) (*Result, error) {
+	if err := o.check(); err != nil {
+		return nil, err
+	}
 	if os.Geteuid() != 0 {
 		return nil, errors.New("measure: network namespaces and AF_XDP need root")
 	}
@@ -121,25 +135,23 @@ func Run(ctx context.Context, o Options) (*Result, error) {
 }
 
 func (r *Result) parts(ctx context.Context, o Options) error {
-	for _, part := range []struct {
-		name string
-		run  func(context.Context, Options) error
-	}{
-		{"udp", r.packets}, {"latency", r.latency}, {"tcp", r.tcp},
-		{"idle", r.idle}, {"memory", r.memory}, {"process", r.process},
-	} {
-		if o.skips(part.name) {
+	run := map[string]func(context.Context, Options) error{
+		"udp": r.packets, "latency": r.latency, "disturbed": r.disturbed, "tcp": r.tcp,
+		"idle": r.idle, "memory": r.memory, "process": r.process,
+	}
+	for _, part := range Parts {
+		if !o.takes(part) {
 			continue
 		}
 		began := time.Now()
-		err := part.run(ctx, o)
+		err := run[part](ctx, o)
 		if ctx.Err() != nil {
 			return err
 		}
 		if err != nil { // the others are worth having
-			r.missing = append(r.missing, fmt.Sprintf("%s, to its end: %v", part.name, err))
+			r.miss("%s, to its end: %v", part, err)
 		}
-		o.say("%s: %.0f s", part.name, time.Since(began).Seconds())
+		o.say("%s: %.0f s", part, time.Since(began).Seconds())
 	}
 	r.loadAfter = load()
 	return nil

@@ -12,13 +12,13 @@ import (
 	"time"
 )
 
-// WriteFiles writes the result and its plots into a directory, named by day
-// and host, and returns the path of the table.
+// WriteFiles writes the result and its plots into a directory, named by day,
+// host and, if these are not all, the parts, and returns the path of the table.
 func (r *Result) WriteFiles(dir, host string) (string, error) {
 	if err := os.MkdirAll(dir, 0o755); err != nil {
 		return "", err
 	}
-	name := r.began.Format(time.DateOnly) + "-" + host
+	name := strings.Join(append([]string{r.began.Format(time.DateOnly), host}, r.options.Only...), "-")
 	var plots []string
 	for what, p := range r.plots() {
 		file := name + "-" + what + ".svg"
@@ -53,7 +53,9 @@ func (r *Result) Write(to io.Writer, plots []string) {
 	if before, err := strconv.ParseFloat(r.loadBefore, 64); err == nil && before > quiet {
 		w.line("- **this machine was busy with other things**: a run on a quiet one (load below %.1f) is still to be made", quiet)
 	}
-	w.line("- AF_XDP mode: native, copy (veth has no zero copy)")
+	if r.mode != "" {
+		w.line("- AF_XDP mode: %s, copy (veth has no zero copy)", r.mode)
+	}
 	for _, name := range slices.Sorted(maps.Keys(kinds)) {
 		if r.absent[name] {
 			w.line("- not installed: %s", kinds[name].program)
@@ -62,8 +64,17 @@ func (r *Result) Write(to io.Writer, plots []string) {
 	for _, part := range r.missing {
 		w.line("- not measured: %s", part)
 	}
+	if targets := r.targets(); len(targets) > 0 {
+		w.line("\n## Targets\n")
+		w.head("what", "target", "reached", "")
+		for _, t := range targets {
+			t.row(w)
+		}
+	}
+	r.writePeers(w)
 	r.writeRates(w)
 	r.writeDelays(w)
+	r.writeTroubles(w)
 	r.writeCalls(w)
 	r.writeCosts(w)
 	r.writeLedgers(w)
@@ -101,13 +112,6 @@ func (r *Result) counts() (flows []int) {
 	}
 	slices.Sort(flows)
 	return append(flows, fresh)
-}
-
-// bars are the ratios that the project holds itself to.
-var bars = map[point]float64{
-	{Apart, 1, "bare"}: 0.95, {Apart, 1000, "bare"}: 0.95, {Apart, 100_000, "bare"}: 0.92, {Apart, 1_000_000, "bare"}: 0.90,
-	{Apart, 1000, "nft"}: 1.2, {Apart, 1_000_000, "nft"}: 1.65, {Apart, fresh, "nft"}: 2.2,
-	{Alone, 1000, "nft"}: 0.8, {Alone, 1_000_000, "nft"}: 1.0, {Alone, fresh, "nft"}: 1.4,
 }
 
 func (r *Result) writeRates(w writer) {
@@ -156,7 +160,30 @@ func (r *Result) writeDelays(w writer) {
 		if d.share == 0 {
 			offered = "from idle"
 		}
-		w.row(offered, d.contender, fmt.Sprintf("%.1f %%", 100*d.arrived), SpreadOf(d.half).text(1), SpreadOf(d.p99).text(1), SpreadOf(d.p999).text(1), SpreadOf(d.max).text(0))
+		w.row(append([]string{offered, d.contender}, d.cells()...)...)
+	}
+	if lvx, bare := r.delaysOf("lvx", 0), r.delaysOf("bare", 0); lvx.half != nil && bare.half != nil {
+		w.line("\nThe first packet after idle takes %s of what it takes the bare forwarder (half of them), p99 %s.", over(lvx.half, bare.half).text(2), over(lvx.p99, bare.p99).text(2))
+	}
+}
+
+// cells are the columns of delays.
+func (d *delays) cells() []string {
+	arrived := fmt.Sprintf("%.1f %%", 100*SpreadOf(d.arrived).Median)
+	return []string{arrived, SpreadOf(d.half).text(1), SpreadOf(d.p99).text(1), SpreadOf(d.p999).text(1), SpreadOf(d.max).text(0)}
+}
+
+func (r *Result) writeTroubles(w writer) {
+	if len(r.troubles) == 0 || len(r.troubles[0].p999) == 0 {
+		return
+	}
+	quiet := r.troubles[0]
+	w.line("\n## Delay at half load while something goes on, 1k flows, µs\n")
+	w.line("Offered: %.2f Mpps, half of what the bare forwarder carries. The last column is p99.9 over that of the bare forwarder in quiet, round by round.\n", quiet.offered/1e6)
+	w.head("what goes on", "how much, a window", "director", "arrived", "half", "p99", "p99.9", "longest", "p99.9 / bare")
+	for _, row := range r.troubles {
+		cells := append([]string{row.what, SpreadOf(row.amount).text(0), row.contender}, row.cells()...)
+		w.row(append(cells, over(row.p999, quiet.p999).text(2))...)
 	}
 }
 
@@ -165,37 +192,14 @@ func (r *Result) writeCalls(w writer) {
 		return
 	}
 	w.line("\n## TCP, nobody pinned: clients, director and servers share all cores\n")
-	w.line("wrk with one thread and 32 connections, iperf3 with one stream. AF_XDP carries frames of the MTU; the kernel hands on up to 64 KB at once unless the hosts send as onto a wire (nft-mtu).\n")
-	w.head("director", "requests/s, keepalive", "p99 µs", "requests/s, a connection each", "p99 µs", "bulk Gbit/s", "what it is")
+	w.line("Each director has a client and servers of its own, all alike: wrk with one thread and 32 connections, nginx with one process, iperf3 with one stream. AF_XDP carries frames of the MTU; the kernel hands on up to 64 KB at once unless the hosts send as onto a wire (nft-mtu).\n")
+	w.head("director", "requests/s, keepalive", "p99 µs", "requests/s, a connection each", "p99 µs", "failed", "bulk Gbit/s", "what it is")
 	for _, c := range r.calls {
 		if c.keepalive == nil {
 			continue
 		}
-		w.row(c.contender, SpreadOf(c.keepalive).text(0), SpreadOf(c.keep99).text(0), SpreadOf(c.fresh).text(0), SpreadOf(c.fresh99).text(0), SpreadOf(c.bulk).text(2), kinds[c.contender].about)
+		w.row(c.contender, SpreadOf(c.keepalive).text(0), SpreadOf(c.keep99).text(0), SpreadOf(c.fresh).text(0), SpreadOf(c.fresh99).text(0), fmt.Sprint(c.failed), SpreadOf(c.bulk).text(2), kinds[c.contender].about)
 	}
-	lvx, nft := r.call("lvx"), r.call("nft-mtu")
-	if lvx != nil && nft != nil && lvx.bulk != nil && nft.bulk != nil {
-		w.line("\nlvx / nft-mtu: keepalive %.2f, new connections %.2f, bulk %.2f.",
-			over(lvx.keepalive, nft.keepalive), over(lvx.fresh, nft.fresh), over(lvx.bulk, nft.bulk))
-	}
-}
-
-func (r *Result) call(name string) *callRow {
-	for i := range r.calls {
-		if r.calls[i].contender == name {
-			return &r.calls[i]
-		}
-	}
-	return nil
-}
-
-// over is the median of the ratios of figures taken in the same rounds.
-func over(a, b []float64) float64 {
-	var ratios []float64
-	for i := range min(len(a), len(b)) {
-		ratios = append(ratios, a[i]/b[i])
-	}
-	return SpreadOf(ratios).Median
 }
 
 func (r *Result) writeCosts(w writer) {
@@ -212,11 +216,11 @@ func (r *Result) writeCosts(w writer) {
 		w.line("\nBytes a connection: what the kernel charges for the eBPF maps of the director, the table among them, less that of a director with a table for 1024 (bar: 90).")
 	}
 	if len(r.inMemory) > 0 {
-		w.line("\n## In memory: `go test -bench` of dataplane and conntrack\n\n```")
-		for _, line := range r.inMemory {
-			w.line("%s", line)
+		w.line("\n## In memory: `go test -bench` of dataplane and conntrack\n")
+		w.head("benchmark", "ns a packet or call", "allocations")
+		for _, b := range r.inMemory {
+			w.row(b.name, SpreadOf(b.ns).text(1), fmt.Sprint(b.allocs))
 		}
-		w.line("```")
 	}
 }
 

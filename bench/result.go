@@ -3,6 +3,7 @@ package bench
 import (
 	"fmt"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -11,6 +12,7 @@ type Result struct {
 	options    Options
 	began      time.Time
 	machine    [][2]string
+	mode       string // of lvx's sockets
 	absent     map[string]bool
 	missing    []string // parts that could not be measured, and why
 	loadBefore string
@@ -19,10 +21,11 @@ type Result struct {
 	rates    map[point][]Sample
 	ledgers  []Ledger
 	delays   []delayRow
+	troubles []troubleRow
 	calls    []callRow
 	idleCPU  []float64 // share of a core
 	memories []memoryRow
-	inMemory []string // lines of the Go benchmarks
+	inMemory []benchmark
 }
 
 // point is one cell of the table of rates.
@@ -40,9 +43,19 @@ func newResult(o Options) *Result {
 	return r
 }
 
-// present returns those of the contenders that this machine has.
-func (r *Result) present(names ...string) []string {
-	return slices.DeleteFunc(names, func(name string) bool { return r.absent[name] })
+// miss notes what could not be measured, and why.
+func (r *Result) miss(format string, args ...any) {
+	what := strings.TrimSpace(fmt.Sprintf(format, args...))
+	r.missing = append(r.missing, strings.ReplaceAll(what, "\n", "; "))
+	r.options.say("not measured: %s", what)
+}
+
+// learnMode asks the first lvx in which mode its sockets are.
+func (r *Result) learnMode(c *Contender) {
+	if r.mode == "" && strings.HasPrefix(c.Name, "lvx") {
+		text, _ := c.infoText()
+		r.mode = readMode(text)
+	}
 }
 
 func (r *Result) add(p Placement, flows int, contender string, s Sample) {
@@ -76,6 +89,17 @@ func SpreadOf(figures []float64) Spread {
 	sorted := slices.Sorted(slices.Values(figures))
 	n := len(sorted)
 	return Spread{Median: (sorted[(n-1)/2] + sorted[n/2]) / 2, Least: sorted[0], Most: sorted[n-1]}
+}
+
+// over is the spread of the ratios of figures taken in the same rounds.
+func over(a, b []float64) Spread {
+	var ratios []float64
+	for i := range min(len(a), len(b)) {
+		if b[i] > 0 {
+			ratios = append(ratios, a[i]/b[i])
+		}
+	}
+	return SpreadOf(ratios)
 }
 
 // rate is the spread of a cell in Mpps.

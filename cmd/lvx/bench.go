@@ -57,12 +57,14 @@ func runBench(ctx context.Context, args []string, std stdio) int {
 
 func benchRun(f *flag.FlagSet) func(context.Context, stdio) error {
 	var o bench.Options
-	var skip, flows string
+	var only, skip, flows string
+	parts := strings.Join(bench.Parts, ",")
 	f.BoolVar(&o.Short, "short", false, "fewer figures, in three minutes")
 	f.IntVar(&o.Rounds, "rounds", 0, "how often each figure is taken (5, short 3)")
 	f.DurationVar(&o.Window, "window", 0, "length of each figure (1s, short 500ms)")
 	f.BoolVar(&o.Urgent, "urgent", true, "give generator and directors a nice value of -20")
-	f.StringVar(&skip, "skip", "", "parts to leave out, of udp,latency,tcp,idle,memory,process")
+	f.StringVar(&only, "only", "", "parts to take, of "+parts)
+	f.StringVar(&skip, "skip", "", "parts to leave out")
 	f.StringVar(&flows, "flows", "", "numbers of flows (1,1000,100000,1000000)")
 	dir := f.String("dir", "bench/results", "`DIR` for the result")
 	host := f.String("host", bench.HostName(), "`NAME` of this machine in the result")
@@ -70,8 +72,9 @@ func benchRun(f *flag.FlagSet) func(context.Context, stdio) error {
 		if o.Self, err = os.Executable(); err != nil {
 			return err
 		}
-		o.Skip, o.Say, o.Command = strings.Split(skip, ","), std.err, "lvx "+strings.Join(os.Args[1:], " ")
-		for _, n := range strings.FieldsFunc(flows, func(r rune) bool { return r == ',' }) {
+		o.Only, o.Skip = listed(only), listed(skip)
+		o.Say, o.Command = std.err, "lvx "+strings.Join(os.Args[1:], " ")
+		for _, n := range listed(flows) {
 			count, err := strconv.Atoi(n)
 			if err != nil {
 				return fmt.Errorf("read --flows: %w", err)
@@ -90,6 +93,11 @@ func benchRun(f *flag.FlagSet) func(context.Context, stdio) error {
 		result.Write(std.out, nil)
 		return nil
 	}
+}
+
+// listed are the words of a list with commas.
+func listed(text string) []string {
+	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 }
 
 func benchBare(f *flag.FlagSet) func(context.Context, stdio) error {

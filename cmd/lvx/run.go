@@ -8,9 +8,11 @@ import (
 	"log/slog"
 	"os"
 	"path/filepath"
+	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
 	"strings"
+	"time"
 
 	"github.com/lvx-lb/lvx"
 	"github.com/lvx-lb/lvx/admin"
@@ -44,6 +46,7 @@ type runOptions struct {
 	name, profile         string
 	conns, rings, workers int
 	addVIPs, debug        bool
+	collect               time.Duration
 	sysctls               sysctls
 	deviating             deviating
 }
@@ -65,6 +68,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.IntVar(&o.rings, "rings", 2048, "size of a queue's rings, a power of two")
 	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, keep them there, and remove them at exit")
 	f.BoolVar(&o.debug, "debug", false, "log more")
+	f.DurationVar(&o.collect, "collect", 0, "collect garbage so often, to measure what that does to packets; 0 = when there is need")
 	f.StringVar(&o.profile, "cpuprofile", "", "write what the CPU does to a `FILE` for go tool pprof")
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
@@ -119,6 +123,20 @@ func profile(path string) (stop func() error, err error) {
 	}, nil
 }
 
+// collect collects garbage over and over.
+func collect(ctx context.Context, every time.Duration) {
+	tick := time.NewTicker(every)
+	defer tick.Stop()
+	for {
+		select {
+		case <-ctx.Done():
+			return
+		case <-tick.C:
+			runtime.GC()
+		}
+	}
+}
+
 // forward starts a director and its socket and forwards until ctx ends. The
 // socket comes first: its lock keeps a second director from starting.
 func forward(ctx context.Context, o runOptions, std stdio) error {
@@ -159,6 +177,9 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 		return err
 	}
 	log.Info("director starts", "version", version(), "mode", info.Mode, "connections", info.Capacity, "socket", o.socket)
+	if o.collect > 0 {
+		go collect(ctx, o.collect)
+	}
 	served := make(chan error, 1)
 	go func() { served <- server.Serve(ctx, administered{d}) }()
 	err = d.Run(ctx)
