@@ -30,6 +30,7 @@ const maxTimeout = 31 * 24 * time.Hour
 func (e Edit) normal() Edit {
 	e.Service.Key = e.Service.Key.normal()
 	e.Server.Address = plain(e.Server.Address)
+	e.Mark = e.Mark.normal()
 	return e
 }
 

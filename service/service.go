@@ -74,6 +74,9 @@ const (
 	Zero                        // -Z; of all services when Service.Key is the zero Key
 	SetTimeouts                 // --set; a zero duration leaves that value alone
 	SetSysctl                   // one of Settings
+	AddMark                     // at the end of the mark rules
+	DeleteMark                  // one of them
+	ClearMarks                  // all mark rules; -C leaves them
 )
 
 // Edit is one change to a director's services.
@@ -83,6 +86,7 @@ type Edit struct {
 	Server   Server   `json:"server"`          // of the three server edits; DeleteServer uses only Address
 	Timeouts Timeouts `json:"timeouts"`        // of SetTimeouts
 	Sysctl   Sysctl   `json:"sysctl,omitzero"` // of SetSysctl
+	Mark     MarkRule `json:"mark,omitzero"`   // of AddMark and DeleteMark
 }
 
 // Timeouts are the three that --set changes: established TCP, TCP after a

@@ -19,7 +19,7 @@ type Configured struct {
 }
 
 // Set is what an administrator has configured: services in the order of
-// their creation, timeouts and settings. The zero Set is empty, has the
+// their creation, mark rules, timeouts and settings. The zero Set is empty, has the
 // default timeouts and settings and supports no Features.
 //
 // A Set is for one goroutine at a time; it and its clones can be used at the
@@ -32,6 +32,7 @@ type Set struct {
 	timeouts Timeouts
 	settings *Settings // never changed, nil: the defaults
 	features Features
+	marks    []MarkRule // never changed
 }
 
 // NewSet returns an empty Set for a director that has these features.
@@ -157,6 +158,13 @@ func (s *Set) apply(e *Edit) error {
 			return err
 		}
 		s.settings = &settings
+		return nil
+	case AddMark:
+		return s.addMark(e.Mark)
+	case DeleteMark:
+		return s.deleteMark(e.Mark)
+	case ClearMarks:
+		s.marks = nil
 		return nil
 	}
 	return ErrInvalid

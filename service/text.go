@@ -49,6 +49,7 @@ var opNames = map[Op]string{
 	AddService: "add service", EditService: "edit service", DeleteService: "delete service",
 	Clear: "clear", AddServer: "add server", EditServer: "edit server", DeleteServer: "delete server",
 	Zero: "zero", SetTimeouts: "set timeouts", SetSysctl: "set sysctl",
+	AddMark: "add mark rule", DeleteMark: "delete mark rule", ClearMarks: "clear mark rules",
 }
 
 // String returns what the edit does, in words.
@@ -68,8 +69,10 @@ func (e Edit) String() string {
 		if e.Service.Key == (Key{}) {
 			return "zero all services"
 		}
-	case Clear, SetTimeouts:
+	case Clear, SetTimeouts, ClearMarks:
 		return e.Op.String()
+	case AddMark, DeleteMark:
+		return fmt.Sprintf("%v %v", e.Op, e.Mark)
 	case SetSysctl:
 		return fmt.Sprintf("%v %s", e.Op, e.Sysctl.Name)
 	}
