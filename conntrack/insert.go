@@ -32,16 +32,32 @@ type run struct {
 // there that is not established.
 func (t *Table) Insert(now Tick, hash uint64, proto uint8, client packet.Endpoint, server uint32,
 	vport, rport uint16, state State) (Index, Room) {
+	fresh := Record{key: keyOf(hash, proto, client), Server: server, VPort: vport, RPort: rport, State: state}
+	return t.insert(now, hash, client, &fresh, t.pair(&fresh).Virtual)
+}
+
+// InsertElsewhere is Insert for a server slot whose pair names no virtual
+// address, or rather one that no packet goes to: the connection has its own,
+// as every one of a service by firewall mark.
+func (t *Table) InsertElsewhere(now Tick, hash uint64, proto uint8, client, virtual packet.Endpoint, server uint32,
+	rport uint16, state State) (Index, Room) {
+	if t.virtuals == nil {
+		t.virtuals = make([]packet.Addr, len(t.slots))
+	}
+	fresh := Record{key: keyOf(hash, proto, client), Server: server, VPort: virtual.Port, RPort: rport, State: state, Flags: Elsewhere}
+	return t.insert(now, hash, client, &fresh, virtual.Addr)
+}
+
+func (t *Table) insert(now Tick, hash uint64, client packet.Endpoint, fresh *Record, virtual packet.Addr) (Index, Room) {
 	if t.count == 0 {
 		t.wheel.next, t.wheel.halfFrom = now, now
 	}
-	fresh := Record{key: keyOf(hash, proto, client), Server: server, VPort: vport, RPort: rport,
-		State: state, LastSeen: now, Timeout: t.timeout(state)}
+	fresh.LastSeen, fresh.Timeout = now, t.timeout(fresh.State)
 	if fresh.key&keyV6 != 0 {
 		fresh.wide = [2]uint64{client.Addr.Hi, client.Addr.Lo}
 	}
 	home := t.home(hash)
-	found := t.explore(home, &fresh)
+	found := t.explore(home, fresh, virtual)
 	victim, room := t.victim(&found)
 	if room != OK {
 		return None, room
@@ -49,18 +65,21 @@ func (t *Table) Insert(now Tick, hash uint64, proto uint8, client packet.Endpoin
 	if victim != None {
 		t.drop(victim, &t.slots[victim])
 		if found.free == None {
-			found = t.explore(home, &fresh)
+			found = t.explore(home, fresh, virtual)
 		}
 	}
 	if found.same > 0 {
-		t.cover(home, &fresh)
+		t.cover(home, fresh)
 	}
-	t.place(home, found.free, found.probe, &fresh)
+	if fresh.Flags&Elsewhere != 0 {
+		t.virtuals[found.free] = virtual
+	}
+	t.place(home, found.free, found.probe, fresh)
 	return found.free, OK
 }
 
 // explore looks at every slot within reach, and on to the first free one.
-func (t *Table) explore(home Index, fresh *Record) run {
+func (t *Table) explore(home Index, fresh *Record, virtual packet.Addr) run {
 	found := run{free: None, twin: None, weak: None, stray: None}
 	reach := Index(t.slots[home].reach)
 	i := home
@@ -73,7 +92,7 @@ func (t *Table) explore(home Index, fresh *Record) run {
 			}
 		case r.sameClient(fresh):
 			found.same++
-			if t.sameRequest(r, fresh) {
+			if t.virtual(i, r) == virtual && t.sameRequest(r, fresh) {
 				found.twin = i
 			}
 			if !r.State.Established() {
@@ -159,20 +178,20 @@ func (t *Table) uncover(home Index, gone *Record) {
 		return
 	}
 	r := &t.slots[heir]
-	r.Flags &^= OwnFlags
+	r.Flags &^= shadows
 	if waiting > 1 {
 		r.Flags |= Shadowing
 	}
 }
 
 // sameRequest reports whether both have the same request flow, given that they
-// have the same client endpoint. The answers of several servers can be awaited
-// at a time.
+// have the same client endpoint and virtual address. The answers of several
+// servers can be awaited at a time.
 func (t *Table) sameRequest(a, b *Record) bool {
 	if a.State == OnePacket || b.State == OnePacket {
 		return a.State == b.State && a.VPort == b.VPort && a.Server == b.Server
 	}
-	return a.VPort == b.VPort && t.pair(a).Virtual == t.pair(b).Virtual
+	return a.VPort == b.VPort
 }
 
 // sameReply reports whether both connections have the same reply flow, given

@@ -3,7 +3,7 @@ package conntrack
 import "github.com/lvx-lb/lvx/packet"
 
 // LayoutVersion changes whenever the bytes of a Record change their meaning.
-const LayoutVersion = 1
+const LayoutVersion = 2
 
 // Record is one slot of the table: 64 bytes, one cache line, no pointers. The
 // lower-case fields belong to the table; of the others the caller may write
@@ -35,7 +35,10 @@ type Flags = uint8
 const (
 	Shadowed  Flags = 1 << iota // a newer connection answers for the same reply tuple
 	Shadowing                   // an older connection waits behind this one
-	OwnFlags  = Shadowed | Shadowing
+	Elsewhere                   // the virtual address is not that of the server slot: see Table.Virtual
+	OwnFlags  = Shadowed | Shadowing | Elsewhere
+
+	shadows = Shadowed | Shadowing
 )
 
 // The key word, from the top: occupied, IPv6, six bits unused, protocol,

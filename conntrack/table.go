@@ -70,6 +70,8 @@ type Table struct {
 	// keeps a pair for as long as a connection names it.
 	Pairs []Pair
 
+	virtuals []packet.Addr // by Index, of records that are Elsewhere; nil until there are some
+
 	rules    *rules
 	timeouts Timeouts
 	count    int
@@ -172,7 +174,7 @@ func (t *Table) Find(hash uint64, proto uint8, client, other packet.Endpoint, di
 	reach := Index(t.slots[i].reach)
 	for n := Index(1); n <= reach; n++ {
 		r := &t.slots[i]
-		if r.key == key && r.isClient(client.Addr) && t.isOther(r, other, dir) {
+		if r.key == key && r.isClient(client.Addr) && t.isOther(i, r, other, dir) {
 			return i
 		}
 		i = t.step(i, n)
@@ -180,15 +182,26 @@ func (t *Table) Find(hash uint64, proto uint8, client, other packet.Endpoint, di
 	return None
 }
 
-func (t *Table) isOther(r *Record, other packet.Endpoint, dir Direction) bool {
+func (t *Table) isOther(i Index, r *Record, other packet.Endpoint, dir Direction) bool {
 	if int(r.Server) >= len(t.Pairs) {
 		return false
 	}
 	pair := &t.Pairs[r.Server]
 	if dir == ToServer {
-		return r.VPort == other.Port && pair.Virtual == other.Addr && r.State != OnePacket
+		return r.VPort == other.Port && (pair.Virtual == other.Addr || r.Flags&Elsewhere != 0 && t.virtuals[i] == other.Addr) &&
+			r.State != OnePacket
 	}
 	return r.RPort == other.Port && r.Flags&Shadowed == 0 && pair.Real == other.Addr
+}
+
+// Virtual returns the virtual address of the connection at i.
+func (t *Table) Virtual(i Index) packet.Addr { return t.virtual(i, &t.slots[i]) }
+
+func (t *Table) virtual(i Index, r *Record) packet.Addr {
+	if r.Flags&Elsewhere != 0 {
+		return t.virtuals[i]
+	}
+	return t.pair(r).Virtual
 }
 
 // At returns the record of a connection.
@@ -303,7 +316,7 @@ func (t *Table) drop(i Index, r *Record) {
 	t.count--
 	t.gone = append(t.gone, Gone{i, gone.Server, gone.State, gone.Flags})
 	home := t.homeOf(i, Index(gone.probe))
-	if gone.Flags&OwnFlags == Shadowing {
+	if gone.Flags&shadows == Shadowing {
 		t.uncover(home, &gone)
 	}
 	t.shrink(home, Index(gone.probe))

@@ -19,14 +19,19 @@ func at(s string) packet.Endpoint { return packet.EndpointFrom(netip.MustParseAd
 func addr(s string) packet.Addr { return packet.AddrFrom(netip.MustParseAddr(s)) }
 
 // Server slots of the tests: 0 and 1 are one real server behind two virtual
-// addresses, 2 is another real server, 3 and 4 are the like in IPv6.
+// addresses, 2 is another real server, 3 and 4 are the like in IPv6. 5 and 6
+// have connections with virtual addresses of their own.
 var pairs = []Pair{
 	{addr("192.0.2.1"), addr("10.0.0.11")},
 	{addr("192.0.2.2"), addr("10.0.0.11")},
 	{addr("192.0.2.1"), addr("10.0.0.12")},
 	{addr("2001:db8::1"), addr("fd00::11")},
 	{addr("2001:db8::2"), addr("fd00::11")},
+	{nowhere, addr("10.0.0.11")},
+	{nowhere, addr("fd00::11")},
 }
+
+var nowhere = addr("ffff::")
 
 func newTable(t testing.TB, capacity int) *Table {
 	t.Helper()

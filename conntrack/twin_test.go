@@ -105,10 +105,17 @@ func (w *twin) choose(arg []byte) (key flowKey, server uint32, rport uint16) {
 	}
 	server = uint32(arg[0]>>1) % uint32(len(pairs))
 	key.client = packet.Endpoint{Addr: packet.AddrFrom4(0xc6336401 + uint32(arg[1]%7)), Port: 40000}
-	if server >= 3 {
+	v6 := !pairs[server].Real.Is4()
+	if v6 {
 		key.client.Addr = packet.Addr{Hi: 0x20010db8 << 32, Lo: uint64(arg[1] % 7)}
 	}
 	key.virtual = packet.Endpoint{Addr: pairs[server].Virtual, Port: uint16(arg[2] % 90)}
+	switch {
+	case pairs[server].Virtual == nowhere && v6:
+		key.virtual.Addr = packet.Addr{Hi: 0x20010db8 << 32, Lo: uint64(1 + arg[2]>>7)}
+	case pairs[server].Virtual == nowhere:
+		key.virtual.Addr = packet.AddrFrom4(0xc0000201 + uint32(arg[2]>>7))
+	}
 	return key, server, uint16(arg[3] % 3)
 }
 
@@ -122,7 +129,7 @@ func (w *twin) insert(key flowKey, server uint32, rport uint16, state State) {
 	}
 	hash := w.hash(key.proto, key.client)
 	allowed, full := w.victims(key, hash)
-	i, room := w.table.Insert(w.now, hash, key.proto, key.client, server, key.virtual.Port, rport, state)
+	i, room := w.insertAt(hash, key, server, rport, state)
 	if room != full {
 		w.t.Fatalf("Insert: room %d, twin %d", room, full)
 	}
@@ -133,6 +140,13 @@ func (w *twin) insert(key flowKey, server uint32, rport uint16, state State) {
 	w.born++
 	w.conns[key] = &twinConn{index: i, name: w.table.Name(i), server: server, rport: rport, state: state,
 		last: w.now, timeout: w.timeouts[state], born: w.born}
+}
+
+func (w *twin) insertAt(hash uint64, key flowKey, server uint32, rport uint16, state State) (Index, Room) {
+	if pairs[server].Virtual == nowhere {
+		return w.table.InsertElsewhere(w.now, hash, key.proto, key.client, key.virtual, server, rport, state)
+	}
+	return w.table.Insert(w.now, hash, key.proto, key.client, server, key.virtual.Port, rport, state)
 }
 
 // victims returns which connections may end for a new one; none means there
@@ -326,7 +340,7 @@ func (w *twin) compare() {
 		r := w.table.At(c.index)
 		if (k.once == 0) != (w.find(k) == c.index) || r.Server != c.server || r.State != c.state || r.LastSeen != c.last ||
 			r.Timeout != c.timeout || r.RPort != c.rport || r.VPort != k.virtual.Port ||
-			r.Client() != k.client || r.Proto() != k.proto || w.table.Named(c.name) != c.index {
+			r.Client() != k.client || w.table.Virtual(c.index) != k.virtual.Addr || r.Proto() != k.proto || w.table.Named(c.name) != c.index {
 			w.t.Fatalf("record %+v, twin %+v", *r, *c)
 		}
 		if k.client.Addr.Is4() && r.Packets() != uint64(c.seen) {
