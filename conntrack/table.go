@@ -69,6 +69,9 @@ type Table struct {
 	// Pairs is indexed by server slot; the owner sets it between batches and
 	// keeps a pair for as long as a connection names it.
 	Pairs []Pair
+	// Spare, if there is one, reports whether a connection whose time is over
+	// lives on for a minute.
+	Spare func(Index, *Record) bool
 
 	virtuals []packet.Addr // by Index, of records that are Elsewhere; nil until there are some
 

@@ -118,13 +118,25 @@ func (t *Table) sweep(at uint32, now Tick, budget int) int {
 	for ; budget > 0 && s.first != None && len(t.gone) < goneStop; budget-- {
 		i := s.first
 		r := &t.slots[i]
-		if int32(r.deadline()-now) <= 0 {
+		if int32(r.deadline()-now) <= 0 && !t.spared(i, r, now) {
 			t.drop(i, r)
 		} else {
 			t.relink(i, r)
 		}
 	}
 	return budget
+}
+
+// spareTime is how long a connection that is spared lives on, as in IPVS one
+// that controls others.
+const spareTime = 60 * Second
+
+func (t *Table) spared(i Index, r *Record, now Tick) bool {
+	if t.Spare == nil || !t.Spare(i, r) {
+		return false
+	}
+	r.LastSeen, r.Timeout = now, spareTime
+	return true
 }
 
 // oldestHalfOpen returns the half-open connection nearest to its deadline, or

@@ -51,6 +51,27 @@ func TestDeadlineThatComesNearerIsKept(t *testing.T) {
 	}
 }
 
+func TestASparedConnectionLivesOnByMinutes(t *testing.T) {
+	table := newTable(t, 100)
+	i, _ := table.open(0, udp, at("198.51.100.7:1"), 0, 53, 53, UDP)
+	table.open(0, udp, at("198.51.100.7:2"), 0, 53, 53, UDP)
+	asked := 0
+	table.Spare = func(at Index, r *Record) bool {
+		if at == i {
+			asked++
+		}
+		return at == i && r.Client().Port == 1 && asked < 3
+	}
+	for _, step := range []struct {
+		now   Tick
+		alive int
+	}{{2999, 2}, {3000, 1}, {3599, 1}, {3600, 1}, {4199, 1}, {4200, 0}} {
+		if table.Expire(step.now, 100); table.Len() != step.alive {
+			t.Fatalf("%d alive at tick %d", table.Len(), step.now)
+		}
+	}
+}
+
 func TestDeadlineBeyondTheWheelIsKept(t *testing.T) {
 	table := newTable(t, 100)
 	far := DefaultTimeouts()
