@@ -14,6 +14,7 @@ const (
 	OK           Room = iota
 	Full              // no connection is half-open, none gives way
 	EndpointFull      // the client endpoint holds as many as it may, all established
+	NoPort            // another connection has the reply flow, and no client port was found instead
 )
 
 // run is what one pass over the slots that a key may take finds.
@@ -21,6 +22,7 @@ type run struct {
 	free  Index // first free slot
 	probe Index // and its probe
 	same  int   // connections of the same client endpoint
+	posed bool  // an alias has that endpoint
 	twin  Index // the one of these to the same virtual endpoint
 	weak  Index // the longest silent of these that is not established
 	stray Index // the longest silent half-open connection of somebody else
@@ -68,13 +70,30 @@ func (t *Table) insert(now Tick, hash uint64, client packet.Endpoint, fresh *Rec
 			found = t.explore(home, fresh, virtual)
 		}
 	}
-	if found.same > 0 {
-		t.cover(home, fresh)
-	}
 	if fresh.Flags&Elsewhere != 0 {
 		t.virtuals[found.free] = virtual
 	}
+	if found.same > 0 || found.posed {
+		return t.join(home, &found, fresh)
+	}
 	t.place(home, found.free, found.probe, fresh)
+	return found.free, OK
+}
+
+// join places a connection beside others of its client endpoint.
+func (t *Table) join(home Index, found *run, fresh *Record) (Index, Room) {
+	if !t.aliasing || !t.answered(home, fresh) {
+		t.cover(home, fresh)
+		t.place(home, found.free, found.probe, fresh)
+		return found.free, OK
+	}
+	alias, where, room := t.another(fresh, found.free)
+	if room != OK {
+		return None, room
+	}
+	fresh.Flags |= Aliased
+	t.place(home, found.free, found.probe, fresh)
+	t.placeAlias(found.free, where, &alias)
 	return found.free, OK
 }
 
@@ -98,6 +117,8 @@ func (t *Table) explore(home Index, fresh *Record, virtual packet.Addr) run {
 			if !r.State.Established() {
 				found.weak = t.longerSilent(found.weak, i)
 			}
+		case r.isAliasOf(fresh):
+			found.posed = true
 		case r.State.HalfOpen():
 			found.stray = t.longerSilent(found.stray, i)
 		}
@@ -194,10 +215,10 @@ func (t *Table) sameRequest(a, b *Record) bool {
 	return a.VPort == b.VPort
 }
 
-// sameReply reports whether both connections have the same reply flow, given
-// that they have the same client endpoint.
+// sameReply reports whether both have the same reply flow, given that they have
+// the same client endpoint. What has an alias has none there.
 func (t *Table) sameReply(a, b *Record) bool {
-	return a.RPort == b.RPort && t.pair(a).Real == t.pair(b).Real
+	return (a.Flags|b.Flags)&Aliased == 0 && a.RPort == b.RPort && t.pair(a).Real == t.pair(b).Real
 }
 
 // pair returns the addresses of the record's server slot, zero without one.

@@ -18,7 +18,7 @@ func TestRecordIsOneCacheLine(t *testing.T) {
 		{"ServerHop", 56}, {"ClientHop", 58}, {"RouteGen", 60}, {"spoke", 62},
 	}
 	layout := reflect.TypeFor[Record]()
-	if layout.Size() != recordSize || LayoutVersion != 2 {
+	if layout.Size() != recordSize || LayoutVersion != 3 {
 		t.Errorf("%d bytes, version %d", layout.Size(), LayoutVersion)
 	}
 	if layout.NumField() != len(want) {

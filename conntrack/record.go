@@ -3,7 +3,7 @@ package conntrack
 import "github.com/lvx-lb/lvx/packet"
 
 // LayoutVersion changes whenever the bytes of a Record change their meaning.
-const LayoutVersion = 2
+const LayoutVersion = 3
 
 // Record is one slot of the table: 64 bytes, one cache line, no pointers. The
 // lower-case fields belong to the table; of the others the caller may write
@@ -36,16 +36,18 @@ const (
 	Shadowed  Flags = 1 << iota // a newer connection answers for the same reply tuple
 	Shadowing                   // an older connection waits behind this one
 	Elsewhere                   // the virtual address is not that of the server slot: see Table.Virtual
-	OwnFlags  = Shadowed | Shadowing | Elsewhere
+	Aliased                     // its answers are found by its alias
+	OwnFlags  = Shadowed | Shadowing | Elsewhere | Aliased
 
 	shadows = Shadowed | Shadowing
 )
 
-// The key word, from the top: occupied, IPv6, six bits unused, protocol,
-// client port, IPv4 address or 32 bits of the hash.
+// The key word, from the top: occupied, IPv6, alias, five bits unused,
+// protocol, client port, IPv4 address or 32 bits of the hash.
 const (
 	keyOccupied = 1 << 63
 	keyV6       = 1 << 62
+	keyAlias    = 1 << 61
 )
 
 func keyOf(hash uint64, proto uint8, client packet.Endpoint) uint64 {
@@ -58,12 +60,13 @@ func keyOf(hash uint64, proto uint8, client packet.Endpoint) uint64 {
 
 // Client returns the endpoint that opened the connection.
 func (r *Record) Client() packet.Endpoint {
-	port := uint16(r.key >> 32)
 	if r.key&keyV6 != 0 {
-		return packet.Endpoint{Addr: packet.Addr{Hi: r.wide[0], Lo: r.wide[1]}, Port: port}
+		return packet.Endpoint{Addr: packet.Addr{Hi: r.wide[0], Lo: r.wide[1]}, Port: r.port()}
 	}
-	return packet.Endpoint{Addr: packet.AddrFrom4(uint32(r.key)), Port: port}
+	return packet.Endpoint{Addr: packet.AddrFrom4(uint32(r.key)), Port: r.port()}
 }
+
+func (r *Record) port() uint16 { return uint16(r.key >> 32) }
 
 // Proto returns the IP protocol number.
 func (r *Record) Proto() uint8 { return uint8(r.key >> 48) }

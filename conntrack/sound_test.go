@@ -6,9 +6,15 @@ import "fmt"
 // Expire at the given tick that may not have come to its end.
 func (t *Table) sound(swept Tick) error {
 	reach := make([]int, len(t.slots))
-	used := 0
+	used, aliases := 0, 0
 	for i := range t.slots {
 		if r := &t.slots[i]; !r.free() {
+			if r.key&keyAlias != 0 {
+				aliases++
+				if at := t.Named(Name{r.next, uint32(r.prev)}); at == None || t.alias[at] != Index(i) || t.slots[at].Flags&Aliased == 0 {
+					return fmt.Errorf("slot %d is the alias of nothing: %+v", i, *r)
+				}
+			}
 			home := t.homeOf(Index(i), Index(r.probe))
 			reach[home] = max(reach[home], int(r.probe)+1)
 			used++
@@ -19,8 +25,8 @@ func (t *Table) sound(swept Tick) error {
 			return fmt.Errorf("slot %d: reach %d, keys need %d", i, t.slots[i].reach, reach[i])
 		}
 	}
-	if used != t.count {
-		return fmt.Errorf("%d records, count %d", used, t.count)
+	if used != t.count || aliases != t.aliases {
+		return fmt.Errorf("%d records and %d aliases, counted %d and %d", used, aliases, t.count, t.aliases)
 	}
 	linked := 0
 	for at := range t.wheel.spokes {
@@ -30,8 +36,8 @@ func (t *Table) sound(swept Tick) error {
 		}
 		linked += n
 	}
-	if linked != used {
-		return fmt.Errorf("%d records linked, %d used", linked, used)
+	if linked != used-aliases {
+		return fmt.Errorf("%d records linked, %d used", linked, used-aliases)
 	}
 	return nil
 }

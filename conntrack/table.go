@@ -8,7 +8,8 @@
 //	real → client      (ToClient)
 //
 // because address translation leaves the client's endpoint alone: the hash is
-// of that endpoint, and the other endpoint is compared.
+// of that endpoint, and the other endpoint is compared. Where it cannot, the
+// second flow is found by an alias, a record of its own.
 //
 // Records lie in one array of memory without pointers that an XDP program can
 // read. They never move, so Index and generation are a connection's name.
@@ -72,6 +73,13 @@ type Table struct {
 	// Spare, if there is one, reports whether a connection whose time is over
 	// lives on for a minute.
 	Spare func(Index, *Record) bool
+	// Owns reports whether answers to a client endpoint come to this table; nil
+	// = all do.
+	Owns func(client packet.Endpoint) bool
+
+	aliasing bool
+	alias    []Index // by the Index of what is Aliased
+	aliases  int
 
 	virtuals []packet.Addr // by Index, of records that are Elsewhere; nil until there are some
 
@@ -194,7 +202,7 @@ func (t *Table) isOther(i Index, r *Record, other packet.Endpoint, dir Direction
 		return r.VPort == other.Port && (pair.Virtual == other.Addr || r.Flags&Elsewhere != 0 && t.virtuals[i] == other.Addr) &&
 			r.State != OnePacket
 	}
-	return r.RPort == other.Port && r.Flags&Shadowed == 0 && pair.Real == other.Addr
+	return r.RPort == other.Port && r.Flags&(Shadowed|Aliased) == 0 && pair.Real == other.Addr
 }
 
 // Virtual returns the virtual address of the connection at i.
@@ -230,12 +238,12 @@ func (t *Table) Named(n Name) Index {
 }
 
 // Len returns the number of connections.
-func (t *Table) Len() int { return t.count }
+func (t *Table) Len() int { return t.count - t.aliases }
 
 // Slots returns how many values an Index can have.
 func (t *Table) Slots() int { return len(t.slots) }
 
-// Capacity returns the most that Len becomes.
+// Capacity returns the most that Len becomes; an alias counts there.
 func (t *Table) Capacity() int { return t.capacity }
 
 // SetTimeouts changes the timeouts; a running one stays until the next packet.
@@ -322,6 +330,9 @@ func (t *Table) drop(i Index, r *Record) {
 	if gone.Flags&shadows == Shadowing {
 		t.uncover(home, &gone)
 	}
+	if gone.Flags&Aliased != 0 {
+		t.dropAlias(i)
+	}
 	t.shrink(home, Index(gone.probe))
 }
 
@@ -359,32 +370,3 @@ func (t *Table) Gone() []Gone { return t.gone }
 
 // ClearGone empties the list.
 func (t *Table) ClearGone() { t.gone = t.gone[:0] }
-
-// Walk calls f for the connections in the next n slots and returns where to go
-// on, None at the end. f may remove the connection it is given.
-func (t *Table) Walk(from Index, n int, f func(Index, *Record)) Index {
-	end := min(uint64(len(t.slots)), uint64(from)+uint64(max(0, n)))
-	for i := uint64(from); i < end; i++ {
-		if r := &t.slots[i]; !r.free() {
-			f(Index(i), r)
-		}
-	}
-	if end >= uint64(len(t.slots)) {
-		return None
-	}
-	return Index(end)
-}
-
-// Recount adds up the connections by server slot: what the caller's counts
-// should be. Servers beyond the slices are left out, and what is OnePacket.
-func (t *Table) Recount(active, inactive []int) {
-	t.Walk(0, len(t.slots), func(_ Index, r *Record) {
-		counts := inactive
-		if r.State.Active() {
-			counts = active
-		}
-		if int(r.Server) < len(counts) && r.State != OnePacket {
-			counts[r.Server]++
-		}
-	})
-}

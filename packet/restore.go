@@ -1,7 +1,5 @@
 package packet
 
-import "encoding/binary"
-
 // Restore puts e in the place of one side of p and mends the IPv4 header
 // checksum alone: TTL and transport checksum stay. ICMP errors of IPVS quote a
 // packet so that it could not deliver after it had translated it.
@@ -15,15 +13,5 @@ func (p *Packet) Restore(e Endpoint, side Side) {
 		h[8] = p.TTL
 		setHeaderChecksum(h)
 	}
-	if !p.HasPorts {
-		return
-	}
-	at := p.L4
-	if side == Source {
-		p.SrcPort = e.Port
-	} else {
-		p.DstPort = e.Port
-		at += 2
-	}
-	binary.BigEndian.PutUint16(p.Data[at:], e.Port)
+	p.PutPort(e.Port, side)
 }

@@ -54,18 +54,22 @@ func chunkOf(b []byte) uint8 {
 // is linear: one that was wrong stays wrong by the same difference, so nobody
 // behind the director takes a damaged packet for a whole one, unless r fills it.
 func (p *Packet) translateSCTP(r *Rewrite, side Side, partial bool) {
+	p.place(r.Addr, r.IPDiff, side)
+	p.movePortSCTP(r.Port, side, partial, r.FillsSCTP)
+}
+
+func (p *Packet) movePortSCTP(to uint16, side Side, partial, fills bool) {
 	b, port, at := p.Data[p.L4:], &p.SrcPort, 0
 	if side == Destination {
 		port, at = &p.DstPort, 2
 	}
-	p.place(r.Addr, r.IPDiff, side)
-	changed := uint32(*port^r.Port) << 16 >> (8 * at)
-	*port = r.Port
-	binary.BigEndian.PutUint16(b[at:], r.Port)
+	changed := uint32(*port^to) << 16 >> (8 * at)
+	*port = to
+	binary.BigEndian.PutUint16(b[at:], to)
 	stored := b[8:12]
 	switch {
 	case p.Fragment: // the CRC is over bytes that are not here
-	case partial && isPartialCRC(stored), changed != 0 && r.FillsSCTP:
+	case partial && isPartialCRC(stored), changed != 0 && fills:
 		p.FillChecksum()
 	case changed != 0:
 		crc := binary.LittleEndian.Uint32(stored) ^ crcDifference(changed, len(b))
