@@ -151,6 +151,9 @@ func (w *Worker) translateError(b *Batch, i int) {
 		b.finish(i, Drop, TooBig) // no error about an error
 		return
 	}
+	if rec.Flags&conntrack.Aliased != 0 {
+		w.moveClientPort(b, i, rec)
+	}
 	if toServer {
 		w.stats[rec.Server].InPkts++
 		w.stats[rec.Server].InBytes += uint64(p.IPLen())

@@ -146,8 +146,11 @@ func (w *Worker) openingSCTP(b *Batch, i int) bool {
 }
 
 func reasonOf(room conntrack.Room) Reason {
-	if room == conntrack.EndpointFull {
+	switch room {
+	case conntrack.EndpointFull:
 		return EndpointFull
+	case conntrack.NoPort:
+		return NoPort
 	}
 	return TableFull
 }

@@ -151,7 +151,7 @@ func (w *Worker) connect(b *Batch, i int, got *choice) {
 	w.Counters.NewConns++
 	if got.state == conntrack.OnePacket {
 		w.release(got)
-		if b.conn[i] = w.awaited(b, i, got); b.conn[i] != conntrack.None {
+		if b.conn[i] = w.table.Awaited(b.hash[i], b.proto[i], b.client[i], b.other[i], s.Slot); b.conn[i] != conntrack.None {
 			s.end(got.state)
 			return
 		}
@@ -187,17 +187,6 @@ func (w *Worker) release(got *choice) {
 		w.config.templates.release(got.template, w.tick)
 		got.template = 0
 	}
-}
-
-// awaited returns where the answer of the chosen server to packet i's client
-// is awaited already.
-func (w *Worker) awaited(b *Batch, i int, got *choice) conntrack.Index {
-	real := packet.Endpoint{Addr: got.server.real.Addr, Port: got.port}
-	at := w.table.Find(b.hash[i], b.proto[i], b.client[i], real, conntrack.ToClient)
-	if at != conntrack.None && !w.awaits(b, i, at) {
-		return conntrack.None
-	}
-	return at
 }
 
 // awaits reports whether the record at awaits the answer to a datagram like

@@ -75,6 +75,7 @@ func NewCrew(workers []*Worker, seed uint64) (*Crew, error) {
 	}
 	for i, w := range workers {
 		w.crew, w.self = c, i
+		w.table.Owns = func(client packet.Endpoint) bool { return c.owner(client) == i }
 		w.limiter = &c.limiter
 		w.ipID += uint32(i) * (1 << 31 / uint32(len(workers)) * 2) // no two make the same
 		w.claims.rate, w.claims.burst = max(1, w.claims.rate/int64(len(workers))), max(1, w.claims.burst/int64(len(workers)))

@@ -34,7 +34,7 @@ func allTo(worker, workers int) *rss.Placement {
 // queue of any worker: they are one director. Where a script is about what
 // each worker has of its own, one of them owns everything.
 func TestScriptsWithSeveralWorkers(t *testing.T) {
-	own := []string{"table-full", "batch", "reuse-in-batch", "tx-full", "hop-limits", "fragments-bound", "hops", "drop-packet", "drop-entry", "drop-entry-short"}
+	own := []string{"table-full", "client-port-full", "batch", "reuse-in-batch", "tx-full", "hop-limits", "fragments-bound", "hops", "drop-packet", "drop-entry", "drop-entry-short"}
 	for _, n := range several {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
 			eachScript(t, func(t *testing.T, top topology, text string) {

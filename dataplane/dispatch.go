@@ -54,15 +54,16 @@ type origin struct {
 	dir  conntrack.Direction
 	slot uint32
 	port uint16 // that was replaced
+	peer uint16 // port of the client there
 }
 
 func (w *Worker) origin(b *Batch, i int) origin {
 	rec := w.table.At(b.conn[i])
-	port := rec.VPort
+	port, peer := rec.VPort, rec.Client().Port
 	if b.dir[i] == conntrack.ToClient {
-		port = rec.RPort
+		port, peer = rec.RPort, w.table.PortToServer(b.conn[i])
 	}
-	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, port}
+	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, port, peer}
 }
 
 // forward gives f, the frame of p, its Ethernet header for hop id, and queues

@@ -158,9 +158,14 @@ func (w *Worker) aim(b *Batch, i int, proto uint8, src, dst packet.Endpoint) {
 // whose service is gone.
 func (w *Worker) find(b *Batch, i int) {
 	at := w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], b.dir[i])
-	if at != conntrack.None && b.dir[i] == conntrack.ToClient && !w.fromServer(b, i, at) {
-		b.kinds[i] = kindOther
-		return
+	if b.dir[i] == conntrack.ToClient {
+		if at == conntrack.None {
+			at = w.table.FindAlias(b.hash[i], b.proto[i], b.client[i], b.other[i])
+		}
+		if at != conntrack.None && !w.fromServer(b, i, at) {
+			b.kinds[i] = kindOther
+			return
+		}
 	}
 	if at == conntrack.None && b.service[i] == noService && b.how[i] != toServer {
 		client, other := b.other[i], b.client[i]
@@ -219,6 +224,9 @@ func (w *Worker) lookAgain(b *Batch) {
 			continue
 		}
 		b.conn[i] = w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], b.dir[i])
+		if b.conn[i] == conntrack.None && b.dir[i] == conntrack.ToClient {
+			b.conn[i] = w.table.FindAlias(b.hash[i], b.proto[i], b.client[i], b.other[i])
+		}
 		if b.conn[i] == conntrack.None {
 			b.finish(i, Drop, TableFull)
 		}

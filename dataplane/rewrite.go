@@ -68,6 +68,9 @@ func (w *Worker) translate(b *Batch, i int) {
 		w.recordRoute(b, i, id)
 	}
 	partial := w.config.isPartial(b.link[i])
+	if rec.Flags&conntrack.Aliased != 0 {
+		w.moveClientPort(b, i, rec)
+	}
 	if toServer {
 		p.Translate(w.rewriteOf(rec, s, true), packet.Destination, partial)
 	} else {
@@ -112,6 +115,22 @@ func (w *Worker) note(b *Batch, i int, rec *conntrack.Record, s *Server) {
 	if after.Established() {
 		w.assure(b.conn[i], rec)
 	}
+}
+
+// moveClientPort puts the client port of the other side on packet i, whose
+// connection has an alias; of an ICMP error on the packet that it quotes, which
+// travelled the other way.
+func (w *Worker) moveClientPort(b *Batch, i int, rec *conntrack.Record) {
+	p, side, quoted := &b.packets[i], packet.Source, packet.Destination
+	port := w.table.PortToServer(b.conn[i])
+	if b.dir[i] == conntrack.ToClient {
+		side, quoted, port = packet.Destination, packet.Source, rec.Client().Port
+	}
+	if b.kinds[i] == kindError {
+		p.MoveQuotedPort(port, quoted)
+		return
+	}
+	p.MovePort(port, side, w.config.isPartial(b.link[i]))
 }
 
 // rewriteOf returns what packets of a connection get in the place of one

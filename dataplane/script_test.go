@@ -8,6 +8,7 @@ import (
 	"net/netip"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -18,6 +19,7 @@ import (
 	"github.com/google/gopacket/layers"
 	"github.com/google/gopacket/pcapgo"
 	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/packet"
 	"github.com/lvx-lb/lvx/service"
 )
 
@@ -193,7 +195,13 @@ func (s *script) frame(l LinkID, sym *symbol, ttl int, outward bool) []byte {
 	return append(frame, make([]byte, sym.number("pad", 0))...)
 }
 
+var portName = regexp.MustCompile(`:\$\w+`)
+
 func (s *script) symbol(words []string) *symbol {
+	words = slices.Clone(words)
+	for i, word := range words {
+		words[i] = portName.ReplaceAllStringFunc(word, func(name string) string { return fmt.Sprint(":", s.names[name[1:]]) })
+	}
 	sym, err := parseSymbol(words)
 	if err != nil {
 		s.failf("%v", err)
@@ -213,13 +221,14 @@ func (s *script) inject(l LinkID, words []string) {
 
 func (s *script) leaves(l LinkID, words []string) {
 	n := s.links[l].NIC
-	sym := s.symbol(words)
 	if len(s.sent[n]) == 0 {
 		s.failf("nothing left on NIC %d; %s", n, s.dropped())
 	}
 	got := s.sent[n][0]
 	s.sent[n] = s.sent[n][1:]
 	s.out = append(s.out, risen{n, got, false})
+	s.bindPort(words[0], got)
+	sym := s.symbol(words)
 	s.bind(l, sym, got)
 	s.compare(got, s.frame(l, sym, 63, true))
 }
@@ -243,6 +252,20 @@ func (s *script) bind(l LinkID, sym *symbol, got []byte) {
 		}
 	}
 	sym.attr["id"] = strconv.Itoa(s.names[name])
+}
+
+// bindPort gives ADDR:$NAME the source port that got has, when it is seen first:
+// another one than that of the frame that came in.
+func (s *script) bindPort(word string, got []byte) {
+	_, name, ok := strings.Cut(word, ":$")
+	if _, known := s.names["$"+name]; !ok || known {
+		return
+	}
+	var in, out packet.Packet
+	if packet.Parse(bytes.Clone(s.last.frame), &in) != packet.OK || packet.Parse(bytes.Clone(got), &out) != packet.OK || in.SrcPort == out.SrcPort {
+		s.failf("the client has no other port:\n%s", dissect(got))
+	}
+	s.names["$"+name] = int(out.SrcPort)
 }
 
 func (s *script) rises(l LinkID, words []string) {

@@ -36,6 +36,7 @@ const (
 	ServerGone                    // the connection's server was deleted
 	TableFull                     // no room for another connection
 	EndpointFull                  // the client endpoint holds 64 connections
+	NoPort                        // another connection has the client port at the server, and no other is free
 	TemplatesFull                 // no room to remember another client of a persistent service
 	NoRoute                       // no route to the next address
 	NoHop                         // next hop does not answer, or too many are unknown
@@ -56,7 +57,7 @@ const (
 var reasonNames = [NumReasons]string{
 	"unexplained", "truncated", "not-ip", "bad-version", "bad-length", "bad-checksum", "bad-option", "martian",
 	"source-route", "bad-fragment", "bad-extension", "no-link", "no-conn", "no-server", "server-gone",
-	"table-full", "endpoint-full", "templates-full", "no-route", "no-hop", "ttl-expired", "too-big", "hold-full",
+	"table-full", "endpoint-full", "no-port", "templates-full", "no-route", "no-hop", "ttl-expired", "too-big", "hold-full",
 	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "hand-full", "error-limited", "drop-packet",
 }
 

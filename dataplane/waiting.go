@@ -107,8 +107,8 @@ func (q *waiting) look(w *Worker) {
 }
 
 // unreachable drops a frame that waited in vain and tells its sender. The
-// error quotes the packet as IPVS does: with the endpoint that was replaced in
-// its place again, but the transport checksum of the translated one.
+// error quotes the packet as IPVS does: with what was replaced in its place
+// again, but the transport checksum of the translated one.
 func (w *Worker) unreachable(x *waitingFrame) {
 	p := &w.waiting.about
 	if packet.Parse(w.pool.Data(x.frame), p) == packet.OK && packet.MayError(p) && w.tellUnreachable(x, p) {
@@ -127,9 +127,11 @@ func (w *Worker) tellUnreachable(x *waitingFrame, p *packet.Packet) bool {
 	src := w.config.pairs[x.from.slot].Virtual
 	if x.from.dir == conntrack.ToServer {
 		p.Restore(packet.Endpoint{Addr: src, Port: x.from.port}, packet.Destination)
+		p.PutPort(x.from.peer, packet.Source)
 	} else {
 		src = w.config.Links[x.from.link].source(p.V6)
 		p.Restore(packet.Endpoint{Addr: s.real.Addr, Port: x.from.port}, packet.Source)
+		p.PutPort(x.from.peer, packet.Destination)
 	}
 	if src == (packet.Addr{}) || !w.limiter.allow(w.now, p.Src) {
 		return false

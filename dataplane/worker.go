@@ -8,6 +8,7 @@ import (
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/service"
 )
 
 // Time is nanoseconds on a clock that never goes back. The fast path reads no
@@ -172,6 +173,7 @@ func (w *Worker) Adopt(c *Config, stats []Stat) {
 	copy(stats, w.stats)
 	changed := c.Settings != w.config.Settings
 	w.config, w.stats, w.table.Pairs = c, stats, c.pairs
+	w.table.SetAliases(c.Deviations.Has(service.OtherClientPorts))
 	if changed {
 		w.gauge()
 	}

@@ -20,6 +20,7 @@ const (
 	WrongSCTPChecksum
 	ParameterProblems
 	MovingDatagrams
+	OtherClientPorts
 
 	allDeviations = 1<<iota - 1
 )

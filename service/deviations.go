@@ -20,6 +20,10 @@ var deviations = [...]Deviation{
 		IPVS: "a UDP client's packets for a deleted server are dropped as long as it sends some; with expire_nodest_conn it stays with a server of weight 0",
 		LVX:  "a UDP client's next packet for a deleted server goes to another one; with expire_nodest_conn also that for a server of weight 0",
 	}, {
+		Name: "other-client-ports", Switch: OtherClientPorts, Default: true,
+		IPVS: "of two connections of one client port to two services with one server, the newest gets the answers of both",
+		LVX:  "of two connections of one client port to two services with one server, the later one has another client port towards the server",
+	}, {
 		IPVS: "`ipvsadm -a` without `-m` is direct routing",
 		LVX:  "it is refused",
 		Why:  "masquerading is the only forwarding method that there is",
