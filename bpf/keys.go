@@ -44,40 +44,43 @@ func (s *Steering) RemoveReply(l Link, proto uint8, addr netip.Addr, port uint16
 
 // AddOwn names an address of the director: what real servers send there is
 // the kernel's, unless it is a service.
-func (s *Steering) AddOwn(addr netip.Addr) error {
-	if !addr.IsValid() {
-		return fmt.Errorf("add own address: %w: no address", ErrKey)
-	}
-	if err := put(s.objects.Own, addrOf(addr), uint32(1)); err != nil {
-		return fmt.Errorf("add own address %v: %w", addr, err)
-	}
-	return nil
-}
+func (s *Steering) AddOwn(addr netip.Addr) error { return s.changeOwn("add", endpoints.insert, addr) }
 
 // RemoveOwn undoes AddOwn.
 func (s *Steering) RemoveOwn(addr netip.Addr) error {
-	if !addr.IsValid() {
-		return fmt.Errorf("remove own address: %w: no address", ErrKey)
+	return s.changeOwn("remove", endpoints.delete, addr)
+}
+
+func (s *Steering) changeOwn(verb string, do func(endpoints, steerEndpoint) error, addr netip.Addr) error {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	err := fmt.Errorf("%w: no address", ErrKey)
+	if addr.IsValid() {
+		err = do(s.own(), steerEndpoint{Addr: addrOf(addr)})
 	}
-	if err := remove(s.objects.Own, addrOf(addr)); err != nil {
-		return fmt.Errorf("remove own address %v: %w", addr, err)
+	if err != nil {
+		return fmt.Errorf("%s own address %v: %w", verb, addr, err)
 	}
 	return nil
 }
 
-// endpoints is one of the two maps of endpoints.
+// endpoints is one of the maps of endpoints.
 type endpoints struct {
 	what    string
 	keys    *ebpf.Map
+	hints   *ebpf.Map
 	anyPort *ebpf.Map
 	slot    uint32 // in anyPort
 }
 
 func (s *Steering) services() endpoints {
-	return endpoints{"service", s.objects.Services, s.objects.AnyPort, 0}
+	return endpoints{"service", s.objects.Services, s.objects.ServiceHints, s.objects.AnyPort, 0}
 }
 func (s *Steering) replies() endpoints {
-	return endpoints{"reply", s.objects.Replies, s.objects.AnyPort, 1}
+	return endpoints{"reply", s.objects.Replies, s.objects.ReplyHints, s.objects.AnyPort, 1}
+}
+func (s *Steering) own() endpoints {
+	return endpoints{what: "own address", keys: s.objects.Own, hints: s.objects.OwnHints}
 }
 
 // change adds or removes an endpoint.
@@ -109,7 +112,7 @@ func (p endpoints) add(e steerEndpoint) error {
 	if err := p.shift(e, 1); err != nil {
 		return err
 	}
-	if err := put(p.keys, &e, uint32(1)); err != nil {
+	if err := p.insert(e); err != nil {
 		return errors.Join(err, p.shift(e, -1))
 	}
 	return nil
@@ -120,7 +123,7 @@ func (p endpoints) remove(e steerEndpoint) error {
 	if err != nil || n == 0 {
 		return err
 	}
-	if err := remove(p.keys, &e); err != nil {
+	if err := p.delete(e); err != nil {
 		return err
 	}
 	return p.shift(e, -1)
@@ -134,9 +137,13 @@ func (p endpoints) shift(e steerEndpoint, by int32) error {
 	if err != nil {
 		return err
 	}
-	if n += uint32(by); n == 0 {
-		err = remove(p.keys, &address)
-	} else {
+	switch n += uint32(by); n {
+	case 0:
+		err = p.delete(address)
+	case 1:
+		err = p.insert(address)
+	}
+	if n > 0 && err == nil {
 		err = put(p.keys, &address, n)
 	}
 	if err != nil || e.Port != 0 {
@@ -146,14 +153,6 @@ func (p endpoints) shift(e steerEndpoint, by int32) error {
 		return err
 	}
 	return put(p.anyPort, p.slot, n+uint32(by))
-}
-
-func uses(m *ebpf.Map, key any) (n uint32, err error) {
-	err = m.Lookup(key, &n)
-	if errors.Is(err, ebpf.ErrKeyNotExist) {
-		return 0, nil
-	}
-	return n, err
 }
 
 func endpointOf(l Link, proto uint8, addr netip.Addr, port uint16) (steerEndpoint, error) {
@@ -196,8 +195,8 @@ func (s *Steering) Clear() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	var errs []error
-	for _, m := range []*ebpf.Map{s.objects.Services, s.objects.Replies, s.objects.Own} {
-		errs = append(errs, clearMap(m))
+	for _, p := range []endpoints{s.services(), s.replies(), s.own()} {
+		errs = append(errs, p.clear())
 	}
 	for of := range s.objects.AnyPort.MaxEntries() {
 		errs = append(errs, put(s.objects.AnyPort, of, uint32(0)))
@@ -206,20 +205,4 @@ func (s *Steering) Clear() error {
 		return fmt.Errorf("clear steering: %w", err)
 	}
 	return nil
-}
-
-func clearMap(m *ebpf.Map) error {
-	key := make([]byte, m.KeySize())
-	for {
-		err := m.NextKey(nil, &key)
-		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil
-		}
-		if err == nil {
-			err = m.Delete(key)
-		}
-		if err != nil {
-			return err
-		}
-	}
 }

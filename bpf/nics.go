@@ -71,13 +71,12 @@ func (s *Steering) setMACs(ifindex int, macs []MAC) error {
 		if n.macs[mac] {
 			continue
 		}
-		if err := put(s.objects.Doors, &steerDoor{Ifindex: uint32(ifindex), Mac: mac}, n.first); err != nil {
+		if err := s.addDoor(ifindex, n, mac); err != nil {
 			for _, mac := range added {
 				_ = s.removeDoor(ifindex, n, mac)
 			}
 			return fmt.Errorf("set MAC addresses of nic %d: %w", ifindex, err)
 		}
-		n.macs[mac] = true
 		added = append(added, mac)
 	}
 	for mac := range n.macs {
@@ -91,9 +90,19 @@ func (s *Steering) setMACs(ifindex int, macs []MAC) error {
 	return nil
 }
 
+func (s *Steering) addDoor(ifindex int, n *nic, mac MAC) error {
+	door := steerDoor{Ifindex: uint32(ifindex), Mac: mac}
+	if err := put(s.objects.Doors, &door, n.first); err != nil {
+		return err
+	}
+	n.macs[mac] = true
+	return s.showDoor(door, n.first)
+}
+
 func (s *Steering) removeDoor(ifindex int, n *nic, mac MAC) error {
 	delete(n.macs, mac)
-	return remove(s.objects.Doors, &steerDoor{Ifindex: uint32(ifindex), Mac: mac})
+	door := steerDoor{Ifindex: uint32(ifindex), Mac: mac}
+	return errors.Join(s.hideDoor(door), remove(s.objects.Doors, &door))
 }
 
 // RemoveNIC detaches the program from a NIC and forgets its MAC addresses

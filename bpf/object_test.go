@@ -75,7 +75,7 @@ func TestKeysHaveNoHoles(t *testing.T) {
 	spec, err := loadSteer()
 	must(t, err)
 	for name, want := range map[string][2]uint32{
-		"doors": {12, 4}, "services": {28, 4}, "replies": {28, 4}, "own": {16, 4},
+		"doors": {12, 4}, "services": {32, 4}, "replies": {32, 4}, "own": {32, 4},
 	} {
 		m := spec.Maps[name]
 		if m.KeySize != want[0] || m.ValueSize != want[1] || m.Type != ebpf.Hash {

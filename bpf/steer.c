@@ -60,7 +60,27 @@ struct endpoint {
 	u16 port; // network order
 	u8 proto;
 	u8 tags;
+	u32 zero; // whole words are hashed and compared
+} __attribute__((aligned(8)));
+
+// hint answers for a map of endpoints without asking it: hint number hash(key)
+// names the only key with that hash, or says that there are several. Another
+// key is in the map only then.
+struct hint {
+	struct endpoint key; // one of them; all zero = none
+	u32 several;
+	u32 keys; // for those who change it
 };
+
+enum { HINTS = 4096 };
+
+// entrance is a door that is found without asking the map.
+struct entrance {
+	struct door door;
+	u32 first; // slot in sockets, + 1; 0 = ask the map
+};
+
+enum { ENTRANCES = 256 };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
@@ -70,15 +90,30 @@ struct {
 	__type(value, u32); // first slot of the NIC in sockets
 } doors SEC(".maps");
 
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, ENTRANCES);
+	__type(key, u32);
+	__type(value, struct entrance);
+} entrances SEC(".maps");
+
 // The values of services and replies count the uses of an address; the
-// program asks only whether the key is there.
+// program asks only whether the key is there. own are the addresses of the
+// director, as endpoints of no link.
 struct {
 	__uint(type, BPF_MAP_TYPE_HASH);
 	__uint(max_entries, 65536);
 	__uint(map_flags, BPF_F_NO_PREALLOC);
 	__type(key, struct endpoint);
 	__type(value, u32);
-} services SEC(".maps"), replies SEC(".maps");
+} services SEC(".maps"), replies SEC(".maps"), own SEC(".maps");
+
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, HINTS);
+	__type(key, u32);
+	__type(value, struct hint);
+} service_hints SEC(".maps"), reply_hints SEC(".maps"), own_hints SEC(".maps");
 
 // any_port counts the endpoints of services and of replies that have port 0,
 // so that nobody looks for one where there is none.
@@ -90,14 +125,6 @@ struct {
 	__type(key, u32);
 	__type(value, u32);
 } any_port SEC(".maps");
-
-struct {
-	__uint(type, BPF_MAP_TYPE_HASH);
-	__uint(max_entries, 16384);
-	__uint(map_flags, BPF_F_NO_PREALLOC);
-	__type(key, struct addr);
-	__type(value, u32);
-} own SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -249,21 +276,48 @@ inline_ bool read_ports(struct cursor *c, struct flow *f)
 	return 1;
 }
 
+// holds reports whether e is a key of map.
+inline_ bool holds(void *map, void *hints, const struct endpoint *e)
+{
+	const u64 *word = (const u64 *)e;
+	u64 hash = 0;
+
+	for (u32 i = 0; i < sizeof(*e) / sizeof(*word); i++) {
+		hash = (hash ^ word[i]) * 0x9e3779b97f4a7c15;
+		hash ^= hash >> 32;
+	}
+	u32 at = hash % HINTS;
+	struct hint *hint = bpf_map_lookup_elem(hints, &at);
+	if (!hint)
+		return 0;
+	const u64 *key = (const u64 *)&hint->key;
+	if (!((word[0] ^ key[0]) | (word[1] ^ key[1]) | (word[2] ^ key[2]) | (word[3] ^ key[3])))
+		return 1;
+	return hint->several && bpf_map_lookup_elem(map, e);
+}
+
 // known reports whether the endpoint of a packet is in map; link holds the
 // link and is completed here.
-inline_ bool known(void *map, u32 of, struct endpoint *link, const struct flow *f,
+inline_ bool known(void *map, void *hints, u32 of, struct endpoint *link, const struct flow *f,
 		   const struct addr *addr, u16 port)
 {
 	link->addr = *addr;
 	link->port = f->fragment ? 0 : port;
 	link->proto = f->fragment ? 0 : f->proto;
-	if (bpf_map_lookup_elem(map, link))
+	if (holds(map, hints, link))
 		return 1;
 	u32 *any = bpf_map_lookup_elem(&any_port, &of);
 	if (f->fragment || !any || !*any)
 		return 0;
 	link->port = 0;
-	return bpf_map_lookup_elem(map, link) != 0;
+	return holds(map, hints, link);
+}
+
+inline_ bool is_own(const struct addr *addr)
+{
+	struct endpoint e = { .addr = *addr };
+
+	return holds(&own, &own_hints, &e);
 }
 
 inline_ bool is_error(const struct flow *f, const struct icmp *icmp)
@@ -320,10 +374,9 @@ inline_ enum reason classify(struct cursor *c, struct endpoint *link, u16 type)
 		return NONE;
 	}
 
-	if (known(&services, OF_SERVICES, link, &f, &f.dst, f.port.dst))
+	if (known(&services, &service_hints, OF_SERVICES, link, &f, &f.dst, f.port.dst))
 		return service;
-	if (known(&replies, OF_REPLIES, link, &f, &f.src, f.port.src) &&
-	    !bpf_map_lookup_elem(&own, &dst))
+	if (known(&replies, &reply_hints, OF_REPLIES, link, &f, &f.src, f.port.src) && !is_own(&dst))
 		return reply;
 	return NONE;
 }
@@ -358,6 +411,23 @@ inline_ void count(enum reason reason)
 		(*n)++;
 }
 
+// first_slot returns the first slot in sockets of the NIC that has a door; -1
+// = there is no such door.
+inline_ long first_slot(const struct door *door)
+{
+	u32 at = (door->ifindex * 31 ^ door->mac[4] * 7 ^ door->mac[5]) % ENTRANCES;
+	struct entrance *e = bpf_map_lookup_elem(&entrances, &at);
+	const u32 *a = (const u32 *)door;
+
+	if (e && e->first) {
+		const u32 *b = (const u32 *)&e->door;
+		if (!((a[0] ^ b[0]) | (a[1] ^ b[1]) | (a[2] ^ b[2])))
+			return e->first - 1;
+	}
+	u32 *first = bpf_map_lookup_elem(&doors, door);
+	return first ? (long)*first : -1;
+}
+
 SEC("xdp")
 int lvx_steer(struct xdp_md *ctx)
 {
@@ -369,8 +439,8 @@ int lvx_steer(struct xdp_md *ctx)
 		return XDP_PASS;
 	struct door door = { .ifindex = ctx->ingress_ifindex };
 	__builtin_memcpy(door.mac, eth->dst, sizeof(door.mac));
-	u32 *first = bpf_map_lookup_elem(&doors, &door);
-	if (!first)
+	long first = first_slot(&door);
+	if (first < 0)
 		return XDP_PASS;
 
 	struct endpoint link = { .ifindex = ctx->ingress_ifindex };
@@ -386,7 +456,7 @@ int lvx_steer(struct xdp_md *ctx)
 	}
 
 	u32 queue = ctx->rx_queue_index;
-	u32 slot = queue < queues ? *first + queue : all_sockets;
+	u32 slot = queue < queues ? first + queue : all_sockets;
 	long verdict = bpf_redirect_map(&sockets, slot, XDP_DROP);
 	count(verdict == XDP_REDIRECT ? reason : NO_SOCKET);
 	return verdict;

@@ -33,6 +33,20 @@ type steerEndpoint struct {
 	Port    uint16
 	Proto   uint8
 	Tags    uint8
+	Zero    uint32
+}
+
+type steerEntrance struct {
+	_     structs.HostLayout
+	Door  steerDoor
+	First uint32
+}
+
+type steerHint struct {
+	_       structs.HostLayout
+	Key     steerEndpoint
+	Several uint32
+	Keys    uint32
 }
 
 type steerReason uint32
@@ -52,17 +66,21 @@ const (
 //
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
-	steerMapAnyPort    = "any_port"
-	steerMapCounters   = "counters"
-	steerMapDoors      = "doors"
-	steerMapOwn        = "own"
-	steerMapReplies    = "replies"
-	steerMapServices   = "services"
-	steerMapSockets    = "sockets"
-	steerProgLvxSteer  = "lvx_steer"
-	steerVarAllSockets = "all_sockets"
-	steerVarFrameBytes = "frame_bytes"
-	steerVarQueues     = "queues"
+	steerMapAnyPort      = "any_port"
+	steerMapCounters     = "counters"
+	steerMapDoors        = "doors"
+	steerMapEntrances    = "entrances"
+	steerMapOwn          = "own"
+	steerMapOwnHints     = "own_hints"
+	steerMapReplies      = "replies"
+	steerMapReplyHints   = "reply_hints"
+	steerMapServiceHints = "service_hints"
+	steerMapServices     = "services"
+	steerMapSockets      = "sockets"
+	steerProgLvxSteer    = "lvx_steer"
+	steerVarAllSockets   = "all_sockets"
+	steerVarFrameBytes   = "frame_bytes"
+	steerVarQueues       = "queues"
 )
 
 // loadSteer returns the embedded CollectionSpec for steer.
@@ -114,13 +132,17 @@ type steerProgramSpecs struct {
 //
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerMapSpecs struct {
-	AnyPort  *ebpf.MapSpec `ebpf:"any_port"`
-	Counters *ebpf.MapSpec `ebpf:"counters"`
-	Doors    *ebpf.MapSpec `ebpf:"doors"`
-	Own      *ebpf.MapSpec `ebpf:"own"`
-	Replies  *ebpf.MapSpec `ebpf:"replies"`
-	Services *ebpf.MapSpec `ebpf:"services"`
-	Sockets  *ebpf.MapSpec `ebpf:"sockets"`
+	AnyPort      *ebpf.MapSpec `ebpf:"any_port"`
+	Counters     *ebpf.MapSpec `ebpf:"counters"`
+	Doors        *ebpf.MapSpec `ebpf:"doors"`
+	Entrances    *ebpf.MapSpec `ebpf:"entrances"`
+	Own          *ebpf.MapSpec `ebpf:"own"`
+	OwnHints     *ebpf.MapSpec `ebpf:"own_hints"`
+	Replies      *ebpf.MapSpec `ebpf:"replies"`
+	ReplyHints   *ebpf.MapSpec `ebpf:"reply_hints"`
+	ServiceHints *ebpf.MapSpec `ebpf:"service_hints"`
+	Services     *ebpf.MapSpec `ebpf:"services"`
+	Sockets      *ebpf.MapSpec `ebpf:"sockets"`
 }
 
 // steerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -152,13 +174,17 @@ func (o *steerObjects) Close() error {
 //
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerMaps struct {
-	AnyPort  *ebpf.Map `ebpf:"any_port"`
-	Counters *ebpf.Map `ebpf:"counters"`
-	Doors    *ebpf.Map `ebpf:"doors"`
-	Own      *ebpf.Map `ebpf:"own"`
-	Replies  *ebpf.Map `ebpf:"replies"`
-	Services *ebpf.Map `ebpf:"services"`
-	Sockets  *ebpf.Map `ebpf:"sockets"`
+	AnyPort      *ebpf.Map `ebpf:"any_port"`
+	Counters     *ebpf.Map `ebpf:"counters"`
+	Doors        *ebpf.Map `ebpf:"doors"`
+	Entrances    *ebpf.Map `ebpf:"entrances"`
+	Own          *ebpf.Map `ebpf:"own"`
+	OwnHints     *ebpf.Map `ebpf:"own_hints"`
+	Replies      *ebpf.Map `ebpf:"replies"`
+	ReplyHints   *ebpf.Map `ebpf:"reply_hints"`
+	ServiceHints *ebpf.Map `ebpf:"service_hints"`
+	Services     *ebpf.Map `ebpf:"services"`
+	Sockets      *ebpf.Map `ebpf:"sockets"`
 }
 
 func (m *steerMaps) Close() error {
@@ -166,8 +192,12 @@ func (m *steerMaps) Close() error {
 		m.AnyPort,
 		m.Counters,
 		m.Doors,
+		m.Entrances,
 		m.Own,
+		m.OwnHints,
 		m.Replies,
+		m.ReplyHints,
+		m.ServiceHints,
 		m.Services,
 		m.Sockets,
 	)

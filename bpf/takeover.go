@@ -47,7 +47,8 @@ func (s *Steering) maps() map[string]**ebpf.Map {
 	return map[string]**ebpf.Map{
 		steerMapDoors: &m.Doors, steerMapServices: &m.Services, steerMapReplies: &m.Replies,
 		steerMapAnyPort: &m.AnyPort, steerMapOwn: &m.Own, steerMapSockets: &m.Sockets,
-		steerMapCounters: &m.Counters,
+		steerMapCounters: &m.Counters, steerMapEntrances: &m.Entrances,
+		steerMapServiceHints: &m.ServiceHints, steerMapReplyHints: &m.ReplyHints, steerMapOwnHints: &m.OwnHints,
 	}
 }
 
