@@ -1,6 +1,11 @@
 package vm
 
-import "testing"
+import (
+	"compress/gzip"
+	"encoding/base64"
+	"strings"
+	"testing"
+)
 
 // TestInstructionsAPacketCosts compares lvx with the kernel's IPVS in one
 // guest, in instructions of the whole machine.
@@ -30,7 +35,8 @@ func TestInstructionsAPacketCosts(t *testing.T) {
 			g.await("carrier", "cat /sys/class/net/d[01]/carrier | grep -c 1 | grep -q 2")
 
 			g.sh(`modprobe ip_vs_rr; ipvsadm -A -u %[1]s:53 -s rr; ipvsadm -a -u %[1]s:53 -r 172.25.254.2:53 -m`, vip)
-			ipvs := o.both("IPVS", 128)
+			ipvs := o.both("IPVS", nil, 128)
+			ipvsAlone := o.both("IPVS", nil, 1)
 			g.sh("ipvsadm -C; rmmod ip_vs_rr ip_vs")
 
 			l := &lab{g, "--public d0 --private d1"}
@@ -38,19 +44,21 @@ func TestInstructionsAPacketCosts(t *testing.T) {
 			l.direct("")
 			l.sh("lvx adm -d -u %s:53 -r 172.25.254.3:53", vip)
 			t.Logf("%s: mode %s", c.driver, l.mode())
-			lvx := o.both("lvx", 128)
+			lvx := o.both("lvx", g.symbols(), 128)
 			t.Logf("lvx / IPVS, saturated: %.2f; the target is %.2f", lvx/ipvs, c.target)
 			if lvx > ipvs {
 				t.Error("lvx costs more than IPVS")
 			}
-			o.both("lvx, one in flight", 1)
+			alone := o.both("lvx", g.symbols(), 1)
+			t.Logf("lvx / IPVS, one in flight: %.2f; the target is 2", alone/ipvsAlone)
 			l.halt()
 		})
 	}
 }
 
-// both measures both directions and returns their sum.
-func (o *outside) both(what string, window int) float64 {
+// both measures both directions and returns their sum. With symbols it says
+// where a packet of many flows costs it.
+func (o *outside) both(what string, s symbols, window int) float64 {
 	o.t.Helper()
 	client, server := [2]string{macC0, "172.25.8.10"}, [2]string{macS0, "172.25.254.2"}
 	var sum float64
@@ -59,6 +67,32 @@ func (o *outside) both(what string, window int) float64 {
 		out := o.measure(1, datagrams(o.t, server, [2]string{macD1, "172.25.8.10"}, 20000, 53, flows, true), window)
 		o.t.Logf("%s, %d in flight, %d flows: to the server %v, to the client %v", what, window, flows, in, out)
 		sum += in.total() + out.total()
+		if s != nil && flows > 1 {
+			o.t.Logf("to the server:\n%s\nto the client:\n%s", in.table(s), out.table(s))
+		}
 	}
 	return sum
+}
+
+// symbols are the functions of lvx and of the kernel that runs.
+func (g *guest) symbols() symbols {
+	g.t.Helper()
+	files, err := built()
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	all, err := programSymbols(files["usr/bin/lvx"])
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	text := g.sh("grep -i ' [tw] ' /proc/kallsyms | gzip | base64 -w 0")
+	unzip, err := gzip.NewReader(base64.NewDecoder(base64.StdEncoding, strings.NewReader(text)))
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	kernel, err := kernelSymbols(unzip)
+	if err != nil {
+		g.t.Fatal(err)
+	}
+	return append(all, kernel...)
 }
