@@ -133,7 +133,7 @@ func New(cfg Config) (*Director, error) {
 		return nil, err
 	}
 	d := &Director{
-		cfg: cfg, log: cfg.Log, set: service.NewSet(dataplane.Features), hops: dataplane.NewHops(),
+		cfg: cfg, log: cfg.Log, set: service.NewSet(dataplane.Features &^ service.Marks), hops: dataplane.NewHops(),
 		meters: newMeters(), network: newChanges(), silence: silence{},
 	}
 	for _, step := range []struct {

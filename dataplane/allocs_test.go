@@ -21,6 +21,7 @@ func crowd(t testing.TB, z sizes) *script {
 		"-A -u 192.0.2.1:54 -s rr",
 		"-A --sctp-service 192.0.2.1:90 -s rr", "-a --sctp-service 192.0.2.1:90 -r 10.0.0.11:9090 -m",
 		"-A -u [2001:db8::1]:53 -s wrr", "-a -u [2001:db8::1]:53 -r [fd00::11]:5353 -m",
+		"mark add 5 to 192.0.2.32/28 udp", "-A -f 5 -s rr", "-a -f 5 -r 10.0.0.13:5353 -m",
 	} {
 		if err := s.command(strings.Fields(line)); err != nil {
 			t.Fatal(err)
@@ -68,6 +69,9 @@ func TestNoVerdictAllocates(t *testing.T) {
 	}{
 		{"forward", []string{in, out}, nothing, func(c *Counters) uint64 { return c.Forwarded }},
 		{"forward IPv6", []string{"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 9"}, nothing, func(c *Counters) uint64 { return c.Forwarded }},
+		{"forward by firewall mark", []string{"public 198.51.100.7:1 -> 192.0.2.33:53 udp 18", "private 10.0.0.13:5353 -> 198.51.100.7:1 udp 18"},
+			nothing, func(c *Counters) uint64 { return c.Forwarded }},
+		{"new connection by firewall mark", []string{"public 198.51.100.7:1 -> 192.0.2.33:53 udp 18"}, newPort, func(c *Counters) uint64 { return c.NewConns }},
 		{"forward SCTP", []string{
 			"public 198.51.100.7:1 -> 192.0.2.1:90 sctp INIT", "public 198.51.100.7:1 -> 192.0.2.1:90 sctp ABORT",
 		}, nothing, func(c *Counters) uint64 { return c.Forwarded }},

@@ -161,7 +161,7 @@ func (w *Worker) translateError(b *Batch, i int) {
 	} else {
 		w.stats[rec.Server].OutPkts++
 		w.stats[rec.Server].OutBytes += uint64(p.IPLen())
-		p.TranslateQuote(packet.Endpoint{Addr: w.config.pairs[rec.Server].Virtual, Port: rec.VPort}, packet.Source)
+		p.TranslateQuote(packet.Endpoint{Addr: w.table.Virtual(b.conn[i]), Port: rec.VPort}, packet.Source)
 	}
 	w.Counters.Forwarded++
 	w.dispatch(b, i, id)

@@ -10,7 +10,7 @@ import (
 )
 
 // Features are what workers carry out besides plain services.
-const Features = service.Persistence | service.Thresholds | service.OnePacket | service.AnyPort | service.SCTPServices
+const Features = service.Persistence | service.Thresholds | service.OnePacket | service.AnyPort | service.SCTPServices | service.Marks
 
 // call is a packet that needs a connection.
 type call struct {
@@ -39,7 +39,7 @@ func (s *Service) choose(c *Config, who *call) (choice, Reason) {
 		return got, why
 	}
 	got.port, got.state = who.port, who.state
-	if real := got.server.real.Port; real != 0 && who.port == s.virtual.Port {
+	if real := got.server.real.Port; real != 0 && s.maps(who.port) {
 		got.port = real
 	}
 	if s.spec.OnePacket {
@@ -47,6 +47,12 @@ func (s *Service) choose(c *Config, who *call) (choice, Reason) {
 	}
 	got.server.begin(got.state)
 	return got, Unexplained
+}
+
+// maps reports whether packets to a port get the port of their server, if it
+// has one. As with IPVS, those of a persistent service by firewall mark do not.
+func (s *Service) maps(port uint16) bool {
+	return port == s.virtual.Port || s.marked() && s.spec.Persistent == 0
 }
 
 // serverFor asks the client's template, or the scheduler. A template knows
@@ -120,9 +126,7 @@ func network(a packet.Addr, bits int) packet.Addr {
 	if a.Is4() {
 		bits += 96
 	}
-	a.Hi &^= ^uint64(0) >> min(bits, 64)
-	a.Lo &^= ^uint64(0) >> max(bits-64, 0)
-	return a
+	return masked(a, bits)
 }
 
 // begin counts a connection of the server.
@@ -156,7 +160,7 @@ func (w *Worker) connect(b *Batch, i int, got *choice) {
 			return
 		}
 	}
-	at, room := w.table.Insert(w.tick, b.hash[i], b.proto[i], b.client[i], s.Slot, b.other[i].Port, got.port, got.state)
+	at, room := w.insert(b, i, got)
 	w.settleGone()
 	if room != conntrack.OK {
 		s.end(got.state)
@@ -178,6 +182,15 @@ func (w *Worker) connect(b *Batch, i int, got *choice) {
 	}
 }
 
+// insert makes the record of packet i's connection.
+func (w *Worker) insert(b *Batch, i int, got *choice) (conntrack.Index, conntrack.Room) {
+	slot, client, virtual := got.server.Slot, b.client[i], b.other[i]
+	if got.server.service.marked() {
+		return w.table.InsertElsewhere(w.tick, b.hash[i], b.proto[i], client, virtual, slot, got.port, got.state)
+	}
+	return w.table.Insert(w.tick, b.hash[i], b.proto[i], client, slot, virtual.Port, got.port, got.state)
+}
+
 // errorLife is how long IPVS keeps a connection that an ICMP error opened.
 const errorLife = 3 * conntrack.Second
 
@@ -194,5 +207,5 @@ func (w *Worker) release(got *choice) {
 func (w *Worker) awaits(b *Batch, i int, at conntrack.Index) bool {
 	rec := w.table.At(at)
 	return rec.State == conntrack.OnePacket && rec.Client() == b.client[i] && rec.VPort == b.other[i].Port &&
-		w.config.pairs[rec.Server].Virtual == b.other[i].Addr
+		w.table.Virtual(at) == b.other[i].Addr
 }

@@ -23,6 +23,7 @@ type Config struct {
 	index    serviceIndex
 	servers  []*Server // by slot, nil = unused
 	anyPort  bool      // a service takes all ports that no other has
+	marks    []*marks  // by link; nil = no service has packets by firewall mark
 	pairs    []conntrack.Pair
 	own      addrSet // addresses of the director and VIPs
 	routeGen uint16
@@ -65,6 +66,8 @@ type Server struct {
 	links    atomic.Uint64 // links over which its replies may come, one bit each
 	deleted  atomic.Bool
 	quiet    atomic.Bool // its weight is 0
+
+	keepsPorts atomic.Bool // by firewall mark: the service was persistent at some time
 }
 
 // Counts returns the server's active and inactive connections.
@@ -84,6 +87,8 @@ func (s *Server) Idle() bool {
 // AnswersFrom returns where the server's packets come from; port 0 is any.
 func (s *Server) AnswersFrom() netip.AddrPort {
 	switch {
+	case s.service.marked() && s.real.Port != 0 && !s.keepsPorts.Load():
+		return s.Address.Address
 	case s.service.virtual.Port == 0:
 		return netip.AddrPortFrom(s.Address.Address.Addr(), 0)
 	case s.real.Port == 0:
@@ -147,8 +152,14 @@ func (x *serviceIndex) home(proto uint8, e *packet.Endpoint) int {
 }
 
 // serviceOf returns the position in Services of the one that takes what goes
-// to e, noService if there is none.
-func (c *Config) serviceOf(proto uint8, e *packet.Endpoint) int32 {
+// to e and came over link, noService if there is none. Firewall marks come
+// first.
+func (c *Config) serviceOf(link LinkID, proto uint8, e *packet.Endpoint) int32 {
+	if c.marks != nil {
+		if id := c.marks[link].find(proto, e); id != noService {
+			return id
+		}
+	}
 	id := c.index.find(proto, e)
 	if id == noService && c.anyPort {
 		id = c.index.find(proto, &packet.Endpoint{Addr: e.Addr})

@@ -30,7 +30,7 @@ func (w *Worker) fits(b *Batch, i int, id HopID) bool {
 func (w *Worker) recordRoute(b *Batch, i int, id HopID) {
 	own := b.packets[i].Dst
 	if b.dir[i] == conntrack.ToClient {
-		own = w.config.pairs[w.table.At(b.conn[i]).Server].Virtual
+		own = w.table.Virtual(b.conn[i])
 	}
 	packet.FillRecordRoute(&b.packets[i], own)
 }
@@ -55,6 +55,8 @@ type origin struct {
 	slot uint32
 	port uint16 // that was replaced
 	peer uint16 // port of the client there
+
+	virtual packet.Addr
 }
 
 func (w *Worker) origin(b *Batch, i int) origin {
@@ -63,7 +65,7 @@ func (w *Worker) origin(b *Batch, i int) origin {
 	if b.dir[i] == conntrack.ToClient {
 		port, peer = rec.RPort, w.table.PortToServer(b.conn[i])
 	}
-	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, port, peer}
+	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, port, peer, w.table.Virtual(b.conn[i])}
 }
 
 // forward gives f, the frame of p, its Ethernet header for hop id, and queues

@@ -17,6 +17,7 @@ var opened = []string{
 	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp A",
 	"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 9",
 	"public 198.51.100.7:1 -> 192.0.2.1:90 sctp INIT",
+	"public 198.51.100.7:1 -> 192.0.2.33:53 udp 9",
 }
 
 // grown are what the fuzzer starts from: every kind of frame.
@@ -54,6 +55,10 @@ var grown = []string{
 	"private 10.0.0.11:8080 -> 198.51.100.7:2 tcp SA",
 	"private 10.0.0.11 -> 198.51.100.7 icmp 3/3 about 198.51.100.7:1 -> 10.0.0.11:5353 udp 99",
 	"private [fd00::11]:5353 -> [2001:db8:7::7]:9 udp 9",
+	"public 198.51.100.7:1 -> 192.0.2.33:53 udp 99",
+	"public 198.51.100.7:1 -> 192.0.2.34:53 udp 99",
+	"private 10.0.0.13:5353 -> 198.51.100.7:1 udp 99",
+	"private 10.0.0.13 -> 198.51.100.7 icmp 3/3 about 198.51.100.7:1 -> 10.0.0.13:5353 udp 99",
 	"private fd00::11 -> 2001:db8:7::7 icmp 1/4 about [2001:db8:7::7]:9 -> [fd00::11]:5353 udp 9",
 }
 
@@ -160,8 +165,12 @@ func (s *script) judge(t *testing.T, nic int, frame []byte, valid bool) {
 		}
 	}
 	src, dst := p.Src.Netip(), p.Dst.Netip()
-	isVIP := func(a netip.Addr) bool { return a.String() == "192.0.2.1" || a.String() == "2001:db8::1" }
-	isServer := func(a netip.Addr) bool { return a.String() == "10.0.0.11" || a.String() == "fd00::11" }
+	isVIP := func(a netip.Addr) bool {
+		return a.String() == "192.0.2.1" || a.String() == "2001:db8::1" || netip.MustParsePrefix("192.0.2.32/28").Contains(a)
+	}
+	isServer := func(a netip.Addr) bool {
+		return a.String() == "10.0.0.11" || a.String() == "fd00::11" || a.String() == "10.0.0.13"
+	}
 	isOwn := func(a netip.Addr) bool { return a.String() == "10.0.0.1" || a.String() == "fd00::1" }
 	switch {
 	case isVIP(dst):

@@ -146,7 +146,7 @@ func (w *Worker) track(b *Batch) {
 // that is a service says: the source. Else it is taken for an answer.
 func (w *Worker) aim(b *Batch, i int, proto uint8, src, dst packet.Endpoint) {
 	b.proto[i] = proto
-	b.service[i] = w.config.serviceOf(proto, &dst)
+	b.service[i] = w.config.serviceOf(b.link[i], proto, &dst)
 	if b.service[i] != noService || b.how[i] == toServer {
 		b.dir[i], b.client[i], b.other[i] = conntrack.ToServer, src, dst
 	} else {

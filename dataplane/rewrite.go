@@ -72,10 +72,10 @@ func (w *Worker) translate(b *Batch, i int) {
 		w.moveClientPort(b, i, rec)
 	}
 	if toServer {
-		p.Translate(w.rewriteOf(rec, s, true), packet.Destination, partial)
+		p.Translate(w.rewriteOf(b.conn[i], rec, s, true), packet.Destination, partial)
 	} else {
 		w.note(b, i, rec, s)
-		p.Translate(w.rewriteOf(rec, s, false), packet.Source, partial)
+		p.Translate(w.rewriteOf(b.conn[i], rec, s, false), packet.Source, partial)
 	}
 	w.Counters.Forwarded++
 	w.dispatch(b, i, id)
@@ -136,19 +136,32 @@ func (w *Worker) moveClientPort(b *Batch, i int, rec *conntrack.Record) {
 // rewriteOf returns what packets of a connection get in the place of one
 // endpoint. Where the service or the server has port 0, each pair of ports has
 // its own.
-func (w *Worker) rewriteOf(rec *conntrack.Record, s *Server, toServer bool) *packet.Rewrite {
+func (w *Worker) rewriteOf(at conntrack.Index, rec *conntrack.Record, s *Server, toServer bool) *packet.Rewrite {
 	same := rec.VPort == s.toClient.Port && rec.RPort == s.toServer.Port
 	switch {
 	case same && toServer:
 		return &s.toServer
 	case same:
 		return &s.toClient
+	case rec.Flags&conntrack.Elsewhere != 0:
+		w.ported = w.rewriteElsewhere(at, rec, s, toServer)
 	case toServer:
 		w.ported = s.toServer.WithPorts(rec.VPort, rec.RPort)
 	default:
 		w.ported = s.toClient.WithPorts(rec.RPort, rec.VPort)
 	}
 	return &w.ported
+}
+
+// rewriteElsewhere is rewriteOf for a connection with a virtual address of its
+// own. Its virtual port is never 0, which its server says.
+func (w *Worker) rewriteElsewhere(at conntrack.Index, rec *conntrack.Record, s *Server, toServer bool) packet.Rewrite {
+	virtual := packet.Endpoint{Addr: w.table.Virtual(at), Port: rec.VPort}
+	real := packet.Endpoint{Addr: s.real.Addr, Port: rec.RPort}
+	if toServer {
+		return packet.NewRewrite(virtual, real)
+	}
+	return packet.NewRewrite(real, virtual)
 }
 
 // hopOf returns the hop of packet i's connection in its direction, and looks
@@ -159,7 +172,7 @@ func (w *Worker) hopOf(b *Batch, i int, rec *conntrack.Record, s *Server) (HopID
 	}
 	known, dst, src := &rec.ServerHop, s.real.Addr, b.client[i].Addr
 	if b.dir[i] == conntrack.ToClient {
-		known, dst, src = &rec.ClientHop, b.client[i].Addr, w.config.pairs[rec.Server].Virtual
+		known, dst, src = &rec.ClientHop, b.client[i].Addr, w.table.Virtual(b.conn[i])
 	}
 	if id := HopID(*known); id != noHop {
 		return id, Unexplained

@@ -26,6 +26,8 @@ type Roster struct {
 	free     []uint32
 	routeGen uint16
 	changes  []change
+	rules    []service.MarkRule
+	zones    [][]service.Zone // of rules, by link
 
 	settings   Settings
 	deviations service.Deviations
@@ -111,13 +113,17 @@ type change struct {
 func (r *Roster) prepare(v service.Configured, sched scheduler.Scheduler) change {
 	s := r.services[v.Key]
 	if s == nil {
-		s = &Service{Key: v.Key, virtual: packet.EndpointFrom(v.Key.Address), proto: uint8(v.Protocol), scheduler: sched}
+		s = &Service{Key: v.Key, scheduler: sched}
+		s.virtual, s.proto = virtualOf(v.Key)
 		r.services[v.Key] = s
 	}
 	c := change{service: s, wanted: v, scheduler: sched}
 	for _, spec := range slices.Backward(v.Servers) {
 		srv, joins := r.server(s, spec)
 		srv.Address = spec
+		if v.Persistent != 0 {
+			srv.keepsPorts.Store(true)
+		}
 		srv.quiet.Store(spec.Weight == 0)
 		srv.counts.SetThresholds(spec.Upper, spec.Lower)
 		if joins {
@@ -295,16 +301,20 @@ func (r *Roster) Config() *Config {
 	for _, key := range r.order {
 		s := r.services[key]
 		c.Services = append(c.Services, s)
+		if s.marked() {
+			continue
+		}
 		c.anyPort = c.anyPort || s.virtual.Port == 0
 		own = append(own, s.virtual.Addr)
 	}
 	for i, srv := range r.slots {
 		if srv != nil {
-			c.pairs[i] = conntrack.Pair{Virtual: srv.service.virtual.Addr, Real: srv.real.Addr}
+			c.pairs[i] = srv.pair()
 		}
 	}
 	c.index, c.own = newServiceIndex(c.Services), newAddrSet(own)
 	c.joinLinks()
+	c.marks = r.marks(c)
 	if c.Settings.NatIcmpSend != 0 {
 		c.reals = newIndex(r.realPlaces())
 	}
@@ -317,8 +327,15 @@ func (r *Roster) Config() *Config {
 // realPlaces lists the endpoints of all servers, by slot.
 func (r *Roster) realPlaces() (places []servicePlace) {
 	for slot, s := range r.slots {
-		if s != nil {
-			places = append(places, servicePlace{s.real.Addr, s.real.Port, s.service.proto, int32(slot)})
+		if s == nil {
+			continue
+		}
+		protocols := []uint8{s.service.proto}
+		if s.service.marked() {
+			protocols = []uint8{packet.TCP, packet.UDP, packet.SCTP}
+		}
+		for _, p := range protocols {
+			places = append(places, servicePlace{s.real.Addr, s.real.Port, p, int32(slot)})
 		}
 	}
 	return places

@@ -346,8 +346,8 @@ func (s *script) keep() {
 func (s *script) found(words []string) (all []*conntrack.Record) {
 	for _, w := range s.workers {
 		table := w.Table()
-		table.Walk(0, 1<<30, func(_ conntrack.Index, r *conntrack.Record) {
-			client, virtual := r.Client().Netip(), netip.AddrPortFrom(table.Pairs[r.Server].Virtual.Netip(), r.VPort)
+		table.Walk(0, 1<<30, func(i conntrack.Index, r *conntrack.Record) {
+			client, virtual := r.Client().Netip(), netip.AddrPortFrom(table.Virtual(i).Netip(), r.VPort)
 			proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp", protoSCTP: "sctp"}[r.Proto()]
 			if slices.Equal(words, []string{proto, client.String(), virtual.String()}) {
 				all = append(all, r)
@@ -357,7 +357,11 @@ func (s *script) found(words []string) (all []*conntrack.Record) {
 	return all
 }
 
+// serverOf finds a server of a virtual endpoint, or of a firewall mark.
 func (s *script) serverOf(virtual, real string) *Server {
+	if mark, err := strconv.Atoi(virtual); err == nil {
+		return s.roster.Find(service.Key{Mark: uint32(mark)}, netip.MustParseAddrPort(real))
+	}
 	for _, p := range []service.Protocol{service.TCP, service.UDP, service.SCTP} {
 		key := service.Key{Protocol: p, Address: netip.MustParseAddrPort(virtual)}
 		if srv := s.roster.Find(key, netip.MustParseAddrPort(real)); srv != nil {

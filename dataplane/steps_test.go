@@ -86,6 +86,21 @@ func (x *world) sysctl(args []string) error {
 	return nil
 }
 
+// mark add|del RULE, mark flush: behind $, as lvx mark has it.
+func (x *world) mark(verb string, rule []string) error {
+	e := service.Edit{Op: map[string]service.Op{"add": service.AddMark, "del": service.DeleteMark, "flush": service.ClearMarks}[verb]}
+	if len(rule) > 0 {
+		var err error
+		if e.Mark, err = service.ParseMarkRule(rule); err != nil {
+			return err
+		}
+	}
+	if err := x.set.Apply(e); err != nil {
+		return err
+	}
+	return x.apply()
+}
+
 // advance DURATION: time goes by, a tick at a time.
 func (s *script) advance(args []string) {
 	d, err := time.ParseDuration(args[0])
@@ -193,9 +208,9 @@ func (s *script) rows() (rows [][]string) {
 	end := func(a packet.Addr, port uint16) string { return packet.Endpoint{Addr: a, Port: port}.Netip().String() }
 	for at := 0; at >= 0; {
 		at = s.roster.Templates().Walk(s.now.tick(), at, 3, func(x Template) {
-			proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp", protoSCTP: "sctp"}[x.Proto]
+			proto := map[uint8]string{protoTCP: "tcp", protoUDP: "udp", protoSCTP: "sctp", 0: "ip"}[x.Proto]
 			state := map[bool]string{true: "ASSURED", false: "NONE"}[x.Assured]
-			virtual, real := x.Server.service.virtual.Addr, x.Server.real.Addr
+			virtual, real := x.Virtual, x.Server.real.Addr
 			rows = append(rows, []string{proto, end(x.Client, 0), end(virtual, x.VPort), end(real, x.RPort), state, strconv.Itoa(int(x.Expires / 10))})
 		})
 	}

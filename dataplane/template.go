@@ -296,8 +296,9 @@ func (t *Templates) sweep(now conntrack.Tick) {
 
 // Template is a template as connection lists show it.
 type Template struct {
-	Proto        uint8
+	Proto        uint8       // 0 = of a service by firewall mark
 	Client       packet.Addr // the network, where the service names one
+	Virtual      packet.Addr // the mark, of a service by firewall mark
 	Server       *Server
 	VPort, RPort uint16 // 0 = any, 65535 when it keeps nobody any more
 	Assured      bool
@@ -327,7 +328,10 @@ func (t *Templates) Walk(now conntrack.Tick, from, n int, f func(Template)) int 
 func (t *Templates) seen(x *template, now conntrack.Tick) Template {
 	s := t.servers[x.slot]
 	left := max(0, int32(x.deadline-now))
-	row := Template{Proto: x.proto, Client: x.client, Server: s, Assured: x.assured, Expires: conntrack.Tick(left)}
+	row := Template{Proto: x.proto, Client: x.client, Virtual: x.virtual, Server: s, Assured: x.assured, Expires: conntrack.Tick(left)}
+	if x.proto == markedProto {
+		row.Proto = 0
+	}
 	switch {
 	case x.void:
 		row.VPort, row.RPort = voidPort, voidPort

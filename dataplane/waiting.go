@@ -124,7 +124,7 @@ func (w *Worker) tellUnreachable(x *waitingFrame, p *packet.Packet) bool {
 	if s == nil {
 		return false
 	}
-	src := w.config.pairs[x.from.slot].Virtual
+	src := x.from.virtual
 	if x.from.dir == conntrack.ToServer {
 		p.Restore(packet.Endpoint{Addr: src, Port: x.from.port}, packet.Destination)
 		p.PutPort(x.from.peer, packet.Source)

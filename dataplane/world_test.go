@@ -198,8 +198,11 @@ func (x *world) adopt() {
 
 // command carries out a command line of ipvsadm as a director does.
 func (x *world) command(args []string) error {
-	if args[0] == "sysctl" {
+	switch args[0] {
+	case "sysctl":
 		return x.sysctl(args[1:])
+	case "mark":
+		return x.mark(args[1], args[2:])
 	}
 	c, err := admin.Parse(args)
 	if err != nil {
@@ -229,6 +232,7 @@ func (x *world) apply() error {
 	if err := x.roster.Apply(x.set.Services()); err != nil {
 		return err
 	}
+	x.roster.SetMarks(x.set.Marks())
 	for _, s := range x.roster.Servers() {
 		if next, ok := x.routes.Next(s.real.Addr, packet.Addr{}, 0, 0); ok {
 			s.SetLinks(1 << next.Link)

@@ -58,7 +58,7 @@ func replay(rules, in, out string, differ deviating, std stdio) error {
 	if err != nil {
 		return err
 	}
-	set := service.NewSet(dataplane.Features)
+	set := service.NewSet(dataplane.Features &^ service.Marks)
 	for _, e := range edits {
 		if err := set.Apply(e); err != nil {
 			return fmt.Errorf("apply rules: %w", err)
