@@ -111,7 +111,7 @@ func (w *Worker) reply(addr uint64, n int, link LinkID, to MAC) bool {
 	if !ok {
 		return false
 	}
-	w.built.SetEthernet(to, l.MAC)
+	packet.SetMACs(w.built.Data, packet.MACFrom(to), packet.MACFrom(l.MAC))
 	w.Counters.Originated++
 	w.send(l.NIC, nic.Frame{Addr: chunk + uint64(at), Len: uint32(len(w.built.Data))})
 	return true
@@ -154,13 +154,10 @@ func (w *Worker) translateError(b *Batch, i int) {
 	if rec.Flags&conntrack.Aliased != 0 {
 		w.moveClientPort(b, i, rec)
 	}
+	w.stats[rec.Server].count(b.dir[i], uint64(p.IPLen()))
 	if toServer {
-		w.stats[rec.Server].InPkts++
-		w.stats[rec.Server].InBytes += uint64(p.IPLen())
 		p.TranslateQuote(packet.Endpoint{Addr: s.real.Addr, Port: rec.RPort}, packet.Destination)
 	} else {
-		w.stats[rec.Server].OutPkts++
-		w.stats[rec.Server].OutBytes += uint64(p.IPLen())
 		p.TranslateQuote(packet.Endpoint{Addr: w.table.Virtual(b.conn[i]), Port: rec.VPort}, packet.Source)
 	}
 	w.Counters.Forwarded++

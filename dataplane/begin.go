@@ -29,20 +29,14 @@ func begins(p *packet.Packet) bool {
 // replaces reports whether the connection of packet i ends because of it: a
 // client port that calls again is scheduled anew in TIME_WAIT, CLOSE or CLOSED
 // (conn_reuse_mode), unless a template would choose the same server; and with
-// expire_nodest_conn any packet for a deleted server. The record may also be
-// gone already, ended by an earlier packet of this batch.
+// expire_nodest_conn any packet for a deleted server.
 func (w *Worker) replaces(b *Batch, i int) bool {
 	p, set := &b.packets[i], &w.config.Settings
 	calls := begins(p)
 	if b.kinds[i] != kindFlow || !calls && set.ExpireNodestConn == 0 {
 		return false
 	}
-	at := w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], conntrack.ToServer)
-	b.conn[i] = at
-	if at == conntrack.None {
-		return true
-	}
-	rec := w.table.At(at)
+	rec := w.table.At(b.conn[i])
 	if set.ExpireNodestConn != 0 && w.destless(b, i, rec, calls) {
 		return true
 	}
@@ -76,7 +70,6 @@ func (w *Worker) forsaken(b *Batch, i int) {
 		return
 	}
 	w.anew(b, i)
-	w.lookAgain(b)
 	if b.kinds[i] != kindDone {
 		w.translate(b, i)
 	}

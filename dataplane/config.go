@@ -20,10 +20,12 @@ type Config struct {
 	nics     [256][]LinkID // links of each NIC
 	untagged [256]LinkID   // and that without tags
 	partial  uint64        // links whose peers may leave checksums partial
+	exits    [MaxLinks]exit
 	index    serviceIndex
 	servers  []*Server // by slot, nil = unused
 	anyPort  bool      // a service takes all ports that no other has
 	marks    []*marks  // by link; nil = no service has packets by firewall mark
+	plain    bool      // plain packets may take the shortcut
 	pairs    []conntrack.Pair
 	own      addrSet // addresses of the director and VIPs
 	routeGen uint16
@@ -181,6 +183,20 @@ func (x *serviceIndex) find(proto uint8, e *packet.Endpoint) int32 {
 	}
 }
 
+// find4 is find over IPv4.
+func (x *serviceIndex) find4(proto uint8, addr uint32, port uint16) int32 {
+	lo := packet.AddrFrom4(addr).Lo
+	for i := x.home(proto, &packet.Endpoint{Addr: packet.Addr{Lo: lo}, Port: port}); ; i++ {
+		s := &x.entries[i&(len(x.entries)-1)]
+		if s.proto == 0 {
+			return noService
+		}
+		if s.addr.Lo == lo && s.port == port && s.proto == proto && s.addr.Hi == 0 {
+			return s.id
+		}
+	}
+}
+
 // serves reports whether e is the endpoint of a server of some service whose
 // answers come over link.
 func (c *Config) serves(proto uint8, e *packet.Endpoint, link LinkID) bool {
@@ -224,6 +240,9 @@ func newAddrSet(addrs []packet.Addr) addrSet {
 
 func addrBit(a packet.Addr) uint64 { return 1 << ((a.Lo ^ a.Hi) * 0x9e3779b97f4a7c15 >> 58) }
 
+// may reports whether a may be in the set.
+func (s *addrSet) may(a packet.Addr) bool { return s.bits&addrBit(a) != 0 }
+
 func (s *addrSet) has(a packet.Addr) bool {
-	return s.bits&addrBit(a) != 0 && s.find(1, &packet.Endpoint{Addr: a}) != noService
+	return s.may(a) && s.find(1, &packet.Endpoint{Addr: a}) != noService
 }

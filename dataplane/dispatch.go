@@ -6,11 +6,13 @@ import (
 	"github.com/lvx-lb/lvx/packet"
 )
 
-// fits looks at the MTU towards hop id. A packet that may not be fragmented is
-// answered with the MTU; IPv6 never is fragmented here unless it came so.
-func (w *Worker) fits(b *Batch, i int, id HopID) bool {
+// fits decides what becomes of packet i, larger than the MTU towards hop h, or
+// a reassembled datagram, whose largest fragment counts. What may not be
+// fragmented is answered with the MTU; IPv6 never is fragmented here unless it
+// came so.
+func (w *Worker) fits(b *Batch, i int, h *hop) bool {
 	p := &b.packets[i]
-	mtu, size := w.hops.at(id).mtu(), p.IPLen()
+	mtu, size := h.mtu(), p.IPLen()
 	if b.whole {
 		size = b.limit
 	}
@@ -27,7 +29,7 @@ func (w *Worker) fits(b *Batch, i int, id HopID) bool {
 
 // recordRoute fills the option that asks for the router's address with the
 // one that clients know: the VIP.
-func (w *Worker) recordRoute(b *Batch, i int, id HopID) {
+func (w *Worker) recordRoute(b *Batch, i int) {
 	own := b.packets[i].Dst
 	if b.dir[i] == conntrack.ToClient {
 		own = w.table.Virtual(b.conn[i])
@@ -38,13 +40,18 @@ func (w *Worker) recordRoute(b *Batch, i int, id HopID) {
 // dispatch sends packet i, translated, to hop id, or holds it until the hop's
 // MAC is known.
 func (w *Worker) dispatch(b *Batch, i int, id HopID) {
-	p := &b.packets[i]
-	if b.whole || p.IPLen() > w.hops.at(id).mtu() {
+	p, h := &b.packets[i], w.hops.at(id)
+	if b.whole || p.IPLen() > h.mtu() {
 		w.recut(b, i, id)
 		return
 	}
-	v, why := w.forward(b, i, b.frames[i], p, id)
-	b.finish(i, v, why)
+	if p.Tags|w.config.exitOf(h.link()).tags != 0 || !h.usable() || len(w.waiting.frames) > 0 {
+		v, why := w.forward(b, i, b.frames[i], p, id)
+		b.finish(i, v, why)
+		return
+	}
+	w.depart(h, nic.Frame{Addr: b.frames[i].Addr, Len: uint32(len(p.Data))}, p.Data)
+	b.verdicts[i] = Transmit
 }
 
 // origin is where a translated frame came from, for an error about it.
@@ -68,30 +75,26 @@ func (w *Worker) origin(b *Batch, i int) origin {
 	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, port, peer, w.table.Virtual(b.conn[i])}
 }
 
-// forward gives f, the frame of p, its Ethernet header for hop id, and queues
-// or holds it. p is packet i or a piece of it.
+// forward is dispatch for frame f of p, packet i or a piece of it, whatever
+// tags or hop it has.
 func (w *Worker) forward(b *Batch, i int, f nic.Frame, p *packet.Packet, id HopID) (Verdict, Reason) {
 	// What waits for the hop goes first, or a flow would be reordered.
 	if w.waiting.len() > 0 {
 		w.waiting.look(w)
 	}
 	h := w.hops.at(id)
-	if HopState(h.state.Load()) != HopUsable {
-		return w.hold(b, i, f, p, id)
+	usable := h.usable()
+	var from origin
+	if !usable {
+		from = w.origin(b, i) // retag overwrites it
 	}
-	f, ok := w.address(f, p, h)
+	f, ok := w.retag(f, p, h)
 	if !ok {
 		return Drop, NoFrame
 	}
-	w.sendTo(h, f)
-	return Transmit, Unexplained
-}
-
-func (w *Worker) hold(b *Batch, i int, f nic.Frame, p *packet.Packet, id HopID) (Verdict, Reason) {
-	from := w.origin(b, i) // address overwrites it
-	f, ok := w.address(f, p, w.hops.at(id))
-	if !ok {
-		return Drop, NoFrame
+	if usable {
+		w.depart(h, f, p.Data)
+		return Transmit, Unexplained
 	}
 	if why := w.waiting.add(w, f, id, from); why != Unexplained {
 		return Drop, why
@@ -99,9 +102,9 @@ func (w *Worker) hold(b *Batch, i int, f nic.Frame, p *packet.Packet, id HopID) 
 	return Hold, Unexplained
 }
 
-// address writes MACs and VLAN tags of a hop. The frame may begin elsewhere in
-// its chunk afterwards.
-func (w *Worker) address(f nic.Frame, p *packet.Packet, h *hop) (nic.Frame, bool) {
+// retag writes the VLAN tags of a hop. The frame may begin elsewhere in its
+// chunk afterwards.
+func (w *Worker) retag(f nic.Frame, p *packet.Packet, h *hop) (nic.Frame, bool) {
 	l := &w.config.Links[h.link()]
 	if p.Tags|l.NTags != 0 {
 		chunk := f.Addr &^ uint64(w.pool.Chunk-1)
@@ -111,17 +114,19 @@ func (w *Worker) address(f nic.Frame, p *packet.Packet, h *hop) (nic.Frame, bool
 		}
 		f.Addr = chunk + uint64(at)
 	}
-	p.SetEthernet(wordMAC(h.mac.Load()), l.MAC)
 	f.Len = uint32(len(p.Data))
 	return f, true
 }
 
-// sendTo queues a finished frame on the NIC of its hop.
-func (w *Worker) sendTo(h *hop, f nic.Frame) {
+// depart writes the MAC addresses of a finished frame, whose bytes are data,
+// and queues it on the NIC of its hop.
+func (w *Worker) depart(h *hop, f nic.Frame, data []byte) {
 	if used := uint32(w.tick); h.used.Load() != used {
 		h.used.Store(used)
 	}
-	w.send(w.config.Links[h.link()].NIC, f)
+	exit := w.config.exitOf(h.link())
+	packet.SetMACs(data, packet.MAC(h.mac.Load()), exit.mac)
+	w.send(int(exit.nic), f)
 }
 
 // nextID returns an identification for the pieces of an IPv6 datagram. None

@@ -4,14 +4,16 @@
 //
 // One packet's way:
 //
-//	w.parse(b)    // headers, link, flow; a bad frame gets Drop and a reason
-//	w.track(b)    // the connection table gives connection and direction
-//	w.schedule(b) // those with nothing: look again, pick a server, insert
-//	w.rewrite(b)  // endpoint, checksums, TTL, state, hop; where it goes
+//	w.parse(b)       // headers, link; a bad frame gets Drop and a reason
+//	w.track(b, i)    // the connection table gives connection and direction
+//	w.schedule(b, i) // if it gives nothing: pick a server, insert
+//	w.rewrite(b, i)  // endpoint, checksums, TTL, state, hop; where it goes
 //
-// Each stage is one loop over a Batch. A Worker is the one goroutine that
-// owns queues, frames and connections; everything that it shares with others
-// (Hops, services' schedulers, counts) is made for that.
+// Between parse and track, aim touches the table's lines of a whole Batch, so
+// that they come together. Nearly all packets take the shortcut, which is the
+// same in few steps. A Worker is the one goroutine that owns queues, frames and
+// connections; everything that it shares with others (Hops, services'
+// schedulers, counts) is made for that.
 //
 // # Terminology
 //

@@ -21,7 +21,6 @@ func (w *Worker) settleGone() {
 	if len(gone) == 0 {
 		return
 	}
-	w.ended += uint64(len(gone))
 	for _, g := range gone {
 		if s := w.config.servers[g.Server]; s != nil {
 			s.end(g.State)

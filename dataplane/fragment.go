@@ -209,13 +209,14 @@ func (q *fragments) finish(w *Worker, d *datagram) {
 		return
 	}
 	w.classify(b, 0)
-	w.track(b)
+	w.aim(b)
+	w.track(b, 0)
 	if b.verdicts[0] == HandOver {
 		q.handOver(w, d)
 		return
 	}
-	w.schedule(b)
-	w.rewrite(b)
+	w.schedule(b, 0)
+	w.rewrite(b, 0)
 	switch b.verdicts[0] {
 	case PassUp:
 		q.passUp(w, d)

@@ -1,7 +1,6 @@
 package dataplane
 
 import (
-	"encoding/binary"
 	"sync"
 	"sync/atomic"
 
@@ -39,7 +38,7 @@ const (
 type hop struct {
 	addr  packet.Addr
 	where uint64        // link | mtu<<16; valid once state is not HopFree
-	mac   atomic.Uint64 // destination MAC in the low 48 bits
+	mac   atomic.Uint64 // a packet.MAC
 	state atomic.Uint32
 	used  atomic.Uint32 // tick of the last frame sent, for upkeep
 	_     [24]byte
@@ -134,7 +133,7 @@ func (h *Hops) ask() {
 
 // Set tells what became of addr on link, whatever the MTUs it is used with.
 func (h *Hops) Set(link LinkID, addr packet.Addr, state HopState, mac MAC) {
-	word := macWord(mac)
+	word := uint64(packet.MACFrom(mac))
 	for i := range h.slots {
 		s := &h.slots[i]
 		if HopState(s.state.Load()) == HopFree || LinkID(s.where) != link || s.addr != addr {
@@ -184,22 +183,8 @@ func (h *Hops) Sweep(unused func(used uint32) bool) (freed []struct {
 
 func (h *Hops) at(id HopID) *hop { return &h.slots[id%hopSlots] }
 
-func (h *Hops) link(id HopID) LinkID    { return h.at(id).link() }
 func (h *Hops) state(id HopID) HopState { return HopState(h.at(id).state.Load()) }
-func (h *Hops) mac(id HopID) MAC        { return wordMAC(h.at(id).mac.Load()) }
 
 func (s *hop) link() LinkID { return LinkID(s.where) }
 func (s *hop) mtu() int     { return int(uint16(s.where >> 16)) }
-
-// macWord holds m as it lies in memory, so that wordMAC moves it in one piece.
-func macWord(m MAC) uint64 {
-	var b [8]byte
-	copy(b[:], m[:])
-	return binary.LittleEndian.Uint64(b[:])
-}
-
-func wordMAC(w uint64) MAC {
-	var b [8]byte
-	binary.LittleEndian.PutUint64(b[:], w)
-	return MAC(b[:6])
-}
+func (s *hop) usable() bool { return HopState(s.state.Load()) == HopUsable }

@@ -51,8 +51,19 @@ func (c *Config) joinLinks() {
 		if l.Partial {
 			c.partial |= 1 << id
 		}
+		c.exits[id] = exit{packet.MACFrom(l.MAC), n, l.NTags}
 	}
 }
+
+// exit is what every frame that leaves over a link needs of it.
+type exit struct {
+	mac  packet.MAC
+	nic  uint8
+	tags uint8 // how many
+}
+
+// exitOf returns the exit of a link.
+func (c *Config) exitOf(id LinkID) *exit { return &c.exits[id&(MaxLinks-1)] }
 
 // isPartial reports whether frames of a link may have partial checksums.
 func (c *Config) isPartial(id LinkID) bool { return c.partial>>id&1 != 0 }

@@ -19,6 +19,7 @@ const (
 	kindFlow              // a TCP, UDP or SCTP packet
 	kindError             // an ICMP error about one
 	kindOther             // anything else: the kernel's
+	kindPlain             // a TCP or UDP packet that takes the shortcut
 )
 
 // Batch is up to BatchSize frames of one NIC on their way through the stages;
@@ -32,7 +33,8 @@ type Batch struct {
 	frames   [BatchSize]nic.Frame
 	nics     [BatchSize]uint8
 	how      [BatchSize]how
-	packets  [BatchSize]packet.Packet
+	plain    [BatchSize]packet.Plain  // valid for kindPlain
+	packets  [BatchSize]packet.Packet // valid for all others
 	verdicts [BatchSize]Verdict
 	reasons  [BatchSize]Reason
 	kinds    [BatchSize]kind
@@ -50,9 +52,15 @@ type Batch struct {
 // worker's egress, what is held among the held; the rest is for settle.
 func (w *Worker) Process(b *Batch) {
 	w.parse(b)
-	w.track(b)
-	w.schedule(b)
-	w.rewrite(b)
+	w.aim(b)
+	for i := range b.n {
+		if b.kinds[i] == kindPlain && w.pass(b, i) {
+			continue // nearly all
+		}
+		w.track(b, i)
+		w.schedule(b, i)
+		w.rewrite(b, i)
+	}
 }
 
 // received makes b the first n frames, received on a NIC.
@@ -72,6 +80,9 @@ func (b *Batch) finish(i int, v Verdict, why Reason) {
 // until their datagram is whole.
 func (w *Worker) parse(b *Batch) {
 	for i := range b.n {
+		if w.config.plain && w.glance(b, i) {
+			continue
+		}
 		p := &b.packets[i]
 		b.link[i] = noLink
 		if fault := packet.Parse(w.pool.Data(b.frames[i]), p); fault != packet.OK {
@@ -107,50 +118,54 @@ func (w *Worker) classify(b *Batch, i int) {
 	}
 }
 
-// track finds connection and direction: first all hashes, so that the table's
-// lines are on their way, then the records.
-func (w *Worker) track(b *Batch) {
-	var warm uint64
+// aim finds out whose table line each packet needs. Then all lines are touched
+// in a loop of its own, so short that the processor has many on their way at a
+// time.
+func (w *Worker) aim(b *Batch) {
 	for i := range b.n {
-		switch b.kinds[i] {
-		case kindFlow:
-			p := &b.packets[i]
-			w.aim(b, i, p.Proto, packet.Endpoint{Addr: p.Src, Port: p.SrcPort}, packet.Endpoint{Addr: p.Dst, Port: p.DstPort})
-		case kindError:
-			// The quoted packet travelled the other way: its source is
-			// where the error's own flow would be going.
-			q := &b.packets[i].Quote
-			w.aim(b, i, q.Proto, packet.Endpoint{Addr: q.Dst, Port: q.DstPort}, packet.Endpoint{Addr: q.Src, Port: q.SrcPort})
-		default:
-			continue
+		if k := b.kinds[i]; k == kindFlow || k == kindError {
+			w.aimAt(b, i)
 		}
-		if w.crew != nil && w.handOver(b, i, w.crew.owner(b.client[i]), asReceived) {
-			continue
-		}
-		b.hash[i] = w.table.Hash(b.proto[i], b.client[i])
 	}
-	// A loop of its own, so short that the processor has many lines on their
-	// way at a time. What a packet without a hash touches does no harm.
+	// What a packet without a hash touches does no harm.
+	var warm uint64
 	for i := range b.n {
 		warm += w.table.Prefetch(b.hash[i])
 	}
 	w.warm = warm
-	for i := range b.n {
-		if b.kinds[i] == kindFlow || b.kinds[i] == kindError {
-			w.find(b, i)
-		}
-	}
 }
 
-// aim decides which side of the flow src → dst is the client. A destination
-// that is a service says: the source. Else it is taken for an answer.
-func (w *Worker) aim(b *Batch, i int, proto uint8, src, dst packet.Endpoint) {
+// aimAt is aim for packet i. A destination that is a service says that the
+// source is the client. Else the packet is taken for an answer.
+func (w *Worker) aimAt(b *Batch, i int) {
+	p := &b.packets[i]
+	proto, src, dst := p.Proto, packet.Endpoint{Addr: p.Src, Port: p.SrcPort}, packet.Endpoint{Addr: p.Dst, Port: p.DstPort}
+	if b.kinds[i] == kindError {
+		// The quoted packet travelled the other way: its source is where the
+		// error's own flow would be going.
+		q := &p.Quote
+		proto, src, dst = q.Proto, packet.Endpoint{Addr: q.Dst, Port: q.DstPort}, packet.Endpoint{Addr: q.Src, Port: q.SrcPort}
+	}
 	b.proto[i] = proto
 	b.service[i] = w.config.serviceOf(b.link[i], proto, &dst)
 	if b.service[i] != noService || b.how[i] == toServer {
 		b.dir[i], b.client[i], b.other[i] = conntrack.ToServer, src, dst
 	} else {
 		b.dir[i], b.client[i], b.other[i] = conntrack.ToClient, dst, src
+	}
+	if w.crew != nil && w.handOver(b, i, w.crew.owner(b.client[i]), asReceived) {
+		return
+	}
+	b.hash[i] = w.table.Hash(proto, b.client[i])
+}
+
+// track finds the connection of packet i.
+func (w *Worker) track(b *Batch, i int) {
+	if b.kinds[i] == kindPlain {
+		w.unfold(b, i)
+	}
+	if b.kinds[i] == kindFlow || b.kinds[i] == kindError {
+		w.find(b, i)
 	}
 }
 
@@ -188,49 +203,16 @@ func (w *Worker) fromServer(b *Batch, i int, at conntrack.Index) bool {
 	return s != nil && s.links.Load()>>b.link[i]&1 != 0 && b.packets[i].Dst == b.client[i].Addr
 }
 
-// schedule opens connections for packets to a service that have none.
-func (w *Worker) schedule(b *Batch) {
-	ended, stable := w.ended, w.config.Settings.ExpireNodestConn == 0
-	for i := range b.n {
-		if stable && b.conn[i] != conntrack.None && !begins(&b.packets[i]) {
-			continue // nearly all
-		}
-		if !w.mayOpen(b, i) {
-			continue
-		}
-		if b.conn[i] != conntrack.None {
-			if !w.replaces(b, i) {
-				continue
-			}
-		} else if b.service[i] == noService {
-			continue
-		} else if again := w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], conntrack.ToServer); again != conntrack.None {
-			// An earlier packet of this batch opened it.
-			b.conn[i] = again
-			continue
-		}
-		w.anew(b, i)
+// schedule opens a connection for a packet i to a service that has none.
+func (w *Worker) schedule(b *Batch, i int) {
+	known := b.conn[i] != conntrack.None
+	if b.kinds[i] == kindDone || known && w.config.Settings.ExpireNodestConn == 0 && !begins(&b.packets[i]) {
+		return
 	}
-	if w.ended != ended {
-		w.lookAgain(b)
+	if !w.mayOpen(b, i) || known && !w.replaces(b, i) || !known && b.service[i] == noService {
+		return
 	}
-}
-
-// lookAgain finds the packets' connections anew: some have ended for others
-// since track, and their records may be somebody else's now.
-func (w *Worker) lookAgain(b *Batch) {
-	for i := range b.n {
-		if b.kinds[i] == kindDone || b.conn[i] == conntrack.None || w.awaits(b, i, b.conn[i]) {
-			continue
-		}
-		b.conn[i] = w.table.Find(b.hash[i], b.proto[i], b.client[i], b.other[i], b.dir[i])
-		if b.conn[i] == conntrack.None && b.dir[i] == conntrack.ToClient {
-			b.conn[i] = w.table.FindAlias(b.hash[i], b.proto[i], b.client[i], b.other[i])
-		}
-		if b.conn[i] == conntrack.None {
-			b.finish(i, Drop, TableFull)
-		}
-	}
+	w.anew(b, i)
 }
 
 // anew opens a connection for packet i if there is a service. An old one still

@@ -5,19 +5,17 @@ import (
 	"github.com/lvx-lb/lvx/packet"
 )
 
-// rewrite translates the packets that have a connection and sends them on
-// their way. What has none, and is no service's business, is the kernel's.
-func (w *Worker) rewrite(b *Batch) {
-	for i := range b.n {
-		switch {
-		case b.kinds[i] == kindDone:
-		case b.conn[i] == conntrack.None:
-			w.leave(b, i)
-		case b.kinds[i] == kindError:
-			w.translateError(b, i)
-		default:
-			w.translate(b, i)
-		}
+// rewrite translates packet i and sends it on its way. What has no connection,
+// and is no service's business, is the kernel's.
+func (w *Worker) rewrite(b *Batch, i int) {
+	switch {
+	case b.kinds[i] == kindDone:
+	case b.conn[i] == conntrack.None:
+		w.leave(b, i)
+	case b.kinds[i] == kindError:
+		w.translateError(b, i)
+	default:
+		w.translate(b, i)
 	}
 }
 
@@ -61,11 +59,11 @@ func (w *Worker) translate(b *Batch, i int) {
 		w.answerError(b, i, errTTL, 0, TTLExpired)
 		return
 	}
-	if !w.fits(b, i, id) {
+	if h := w.hops.at(id); (b.whole || p.IPLen() > h.mtu()) && !w.fits(b, i, h) {
 		return
 	}
 	if p.Options {
-		w.recordRoute(b, i, id)
+		w.recordRoute(b, i)
 	}
 	partial := w.config.isPartial(b.link[i])
 	if rec.Flags&conntrack.Aliased != 0 {
@@ -84,15 +82,7 @@ func (w *Worker) translate(b *Batch, i int) {
 // note counts packet i and moves its connection's state and deadline.
 func (w *Worker) note(b *Batch, i int, rec *conntrack.Record, s *Server) {
 	p := &b.packets[i]
-	bytes := uint64(len(p.Data)) - uint64(p.L3)
-	st := &w.stats[rec.Server]
-	if b.dir[i] == conntrack.ToServer {
-		st.InPkts++
-		st.InBytes += bytes
-	} else {
-		st.OutPkts++
-		st.OutBytes += bytes
-	}
+	w.stats[rec.Server].count(b.dir[i], uint64(p.IPLen()))
 	event := conntrack.EventOf(p.TCPFlags)
 	switch p.Proto {
 	case packet.TCP:

@@ -315,6 +315,7 @@ func (r *Roster) Config() *Config {
 	c.index, c.own = newServiceIndex(c.Services), newAddrSet(own)
 	c.joinLinks()
 	c.marks = r.marks(c)
+	c.plain = c.Settings.ExpireNodestConn == 0
 	if c.Settings.NatIcmpSend != 0 {
 		c.reals = newIndex(r.realPlaces())
 	}

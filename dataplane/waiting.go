@@ -88,8 +88,7 @@ func (q *waiting) look(w *Worker) {
 	for _, x := range q.frames {
 		switch state := w.hops.state(x.hop); {
 		case state == HopUsable:
-			packet.SetMACs(w.pool.Data(x.frame), w.hops.mac(x.hop), w.config.Links[w.hops.link(x.hop)].MAC)
-			w.sendTo(w.hops.at(x.hop), x.frame)
+			w.depart(w.hops.at(x.hop), x.frame, w.pool.Data(x.frame))
 		case state == HopFailed && w.now-q.first(x.hop) < hopHaste:
 			w.hops.again(x.hop)
 			kept = append(kept, x)

@@ -82,6 +82,16 @@ type egress struct {
 // Stat counts what one server did.
 type Stat struct{ Conns, InPkts, InBytes, OutPkts, OutBytes uint64 }
 
+func (s *Stat) count(dir conntrack.Direction, bytes uint64) {
+	if dir == conntrack.ToServer {
+		s.InPkts++
+		s.InBytes += bytes
+	} else {
+		s.OutPkts++
+		s.OutBytes += bytes
+	}
+}
+
 // Add adds what another worker has counted for the same server.
 func (s *Stat) Add(o *Stat) {
 	s.Conns += o.Conns
@@ -123,7 +133,6 @@ type Worker struct {
 	ported  packet.Rewrite
 	control []uint32 // by conntrack.Index, the template of what is controlled
 	warm    uint64   // keeps the stage that touches table lines alive
-	ended   uint64   // connections that were taken off the counts
 
 	defence   defence
 	deletions uint32 // of servers, that dropOrphans knows of
@@ -311,10 +320,10 @@ func (w *Worker) complete(q nic.Queue) {
 // send queues f on NIC n; flush gives it to the kernel.
 func (w *Worker) send(n int, f nic.Frame) {
 	e := &w.nics[n]
-	if e.n == len(e.frames) {
+	if uint(e.n) >= outSize {
 		w.flush(n)
 	}
-	e.frames[e.n] = f
+	e.frames[e.n%outSize] = f
 	e.n++
 }
 

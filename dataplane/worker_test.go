@@ -143,7 +143,7 @@ func TestBooksBalanceOverFaultyQueues(t *testing.T) {
 // TestServersCountTheirConnections plays random segments on a small table and
 // compares what servers count with what the table holds.
 func TestServersCountTheirConnections(t *testing.T) {
-	s := crowd(t, sizes{conns: 20, frames: 64, ring: 64})
+	s := crowd(t, sizes{conns: 6, frames: 64, ring: 64})
 	random := rand.New(rand.NewPCG(2, 2))
 	flags := []string{"S", "S", "A", "FA", "R", "SA", "PA"}
 	server := "-t 192.0.2.1:80 -r 10.0.0.12:8080"

@@ -74,6 +74,7 @@ var topologies = map[string]topology{
 
 // world is one worker, or several, with all that surrounds them.
 type world struct {
+	detour bool
 	topology
 	pool    *nic.Pool
 	ledger  *nic.Ledger
@@ -103,11 +104,12 @@ type sizes struct {
 	workers             int // 0 = 1
 	placed              *rss.Placement
 	deviations          *service.Deviations // nil = the default ones
+	detour              bool                // no packet takes the shortcut
 }
 
 func newWorld(t testing.TB, top topology, z sizes) *world {
 	t.Helper()
-	x := &world{topology: top, now: 1000 * Second, silent: map[packet.Addr]bool{}, sent: make([][][]byte, top.nics)}
+	x := &world{topology: top, detour: z.detour, now: 1000 * Second, silent: map[packet.Addr]bool{}, sent: make([][][]byte, top.nics)}
 	x.set = *service.NewSet(Features)
 	x.links = slices.Clone(top.links)
 	x.pool = nic.NewPool(z.frames, 4096)
@@ -191,6 +193,7 @@ func (x *world) arrive(nic int, frame []byte) bool {
 // adopt gives the worker the newest configuration.
 func (x *world) adopt() {
 	c := x.roster.Config()
+	c.plain = c.plain && !x.detour
 	for _, w := range x.workers {
 		w.Adopt(c, make([]Stat, x.roster.Slots()))
 	}

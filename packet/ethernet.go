@@ -2,13 +2,27 @@ package packet
 
 import "encoding/binary"
 
-// SetEthernet writes the MAC addresses of the frame.
-func (p *Packet) SetEthernet(dst, src [6]byte) { SetMACs(p.Data, dst, src) }
+// MAC is an Ethernet address as it lies in memory, in the low 48 bits: a word
+// moves in a register, an array over the stack.
+type MAC uint64
 
-// SetMACs writes the MAC addresses of a frame, such as a builder made.
-func SetMACs(frame []byte, dst, src [6]byte) {
+// MACFrom converts m.
+func MACFrom(m [6]byte) MAC {
+	return MAC(binary.LittleEndian.Uint32(m[0:4])) | MAC(binary.LittleEndian.Uint16(m[4:6]))<<32
+}
+
+// Bytes converts m.
+func (m MAC) Bytes() (b [6]byte) {
+	binary.LittleEndian.PutUint32(b[0:4], uint32(m))
+	binary.LittleEndian.PutUint16(b[4:6], uint16(m>>32))
+	return b
+}
+
+// SetMACs writes the MAC addresses of a frame.
+func SetMACs(frame []byte, dst, src MAC) {
 	h := (*[12]byte)(frame)
-	*(*[6]byte)(h[0:6]), *(*[6]byte)(h[6:12]) = dst, src
+	binary.LittleEndian.PutUint64(h[0:8], uint64(dst|src<<48))
+	binary.LittleEndian.PutUint32(h[8:12], uint32(src>>16))
 }
 
 // Retag gives the frame of p the first n tags, outermost first. The frame

@@ -54,11 +54,11 @@ func TestRetagNeedsHeadroomAndAtMostTwoTags(t *testing.T) {
 	}
 }
 
-func TestSetEthernetWritesBothAddresses(t *testing.T) {
+func TestSetMACsWritesBothAddresses(t *testing.T) {
 	frame := build(64, udp4("198.51.100.7:1", "192.0.2.1:53", nil)...)
 	var p Packet
 	Parse(frame, &p)
-	p.SetEthernet([6]byte{1, 2, 3, 4, 5, 6}, [6]byte{7, 8, 9, 10, 11, 12})
+	SetMACs(p.Data, MACFrom([6]byte{1, 2, 3, 4, 5, 6}), MACFrom([6]byte{7, 8, 9, 10, 11, 12}))
 	if !bytes.Equal(frame[:14], []byte{1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11, 12, 8, 0}) {
 		t.Errorf("% x", frame[:14])
 	}

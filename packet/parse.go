@@ -2,6 +2,9 @@ package packet
 
 import "encoding/binary"
 
+// EthernetLen is the length of the header of an untagged frame.
+const EthernetLen = ethLen
+
 const (
 	typeIPv4  = 0x0800
 	typeIPv6  = 0x86dd

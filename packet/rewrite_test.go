@@ -230,7 +230,7 @@ func TestNothingOnTheFastPathAllocates(t *testing.T) {
 				p.TranslateQuote(Endpoint{in.Addr, in.Port}, Source)
 			} else {
 				p.Translate(&in, Destination, true)
-				p.SetEthernet([6]byte{1}, [6]byte{2})
+				SetMACs(p.Data, MACFrom([6]byte{1}), MACFrom([6]byte{2}))
 			}
 		}); n != 0 {
 			t.Errorf("%v allocations for % x", n, frame)

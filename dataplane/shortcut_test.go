@@ -1,0 +1,112 @@
+package dataplane
+
+import (
+	"bytes"
+	"math/rand/v2"
+	"slices"
+	"testing"
+
+	"github.com/lvx-lb/lvx/conntrack"
+)
+
+// TestScriptsWithoutShortcut plays them with all packets taking all stages.
+func TestScriptsWithoutShortcut(t *testing.T) {
+	eachScript(t, func(t *testing.T, top topology, text string) {
+		playScript(t, top, text, sizes{conns: 1000, frames: 256, ring: 256, detour: true})
+	})
+}
+
+// plainly are frames that take the shortcut once their connection is there,
+// and those beside them that may not.
+var plainly = []string{
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp S",
+	"private 10.0.0.11:8080 -> 198.51.100.7:1 tcp SA",
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp A",
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp PA data=33",
+	"private 10.0.0.11:8080 -> 198.51.100.7:1 tcp A data=1200",
+	"private 10.0.0.11:8080 -> 198.51.100.7:1 tcp PA data=5 sum=partial",
+	"public 10.0.0.11:8080 -> 198.51.100.7:1 tcp A",
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp FA",
+	"public 198.51.100.7:1 -> 192.0.2.1:80 tcp R",
+	"public 198.51.100.8:2 -> 192.0.2.1:53 udp 18",
+	"public 198.51.100.9:3 -> 192.0.2.1:53 udp 18 pad=7",
+	"public 198.51.100.9:3 -> 192.0.2.1:53 udp 18 sum=none",
+	"public 198.51.100.9:3 -> 192.0.2.1:53 udp 18 ttl=1",
+	"public 198.51.100.9:3 -> 192.0.2.1:53 udp 18 ttl=2",
+	"public 192.0.2.1:3 -> 192.0.2.1:53 udp 18",
+	"private 10.0.0.11:5353 -> 198.51.100.9:3 udp 1400",
+	"private 10.0.0.11:5353 -> 198.51.100.8:2 udp 18",
+	"private 10.0.0.12:5353 -> 198.51.100.8:2 udp 18",
+}
+
+// TestTheShortcutDecidesNothing gives the same batches to a worker that knows
+// it and to one that does not.
+func TestTheShortcutDecidesNothing(t *testing.T) {
+	for seed := range uint64(20) {
+		z := sizes{conns: 30, frames: 256, ring: 64}
+		short := crowd(t, z)
+		z.detour = true
+		long := crowd(t, z)
+		random := rand.New(rand.NewPCG(seed, 1))
+		lines, took := append(slices.Clone(plainly), grown...), 0
+		for range 300 {
+			for range 1 + random.IntN(20) {
+				line := plainly[random.IntN(len(plainly))]
+				if random.IntN(8) == 0 {
+					line = lines[random.IntN(len(lines))]
+				}
+				n, frame := short.bytesOf(line)
+				short.nics[n].Inject(bytes.Clone(frame))
+				long.nics[n].Inject(frame)
+			}
+			pause := Time(random.Int64N(int64(20 * Second)))
+			for _, s := range []*script{short, long} {
+				s.nics[0].Discard(false)
+				s.nics[1].Discard(false)
+				s.now += pause
+				s.world.run(t)
+			}
+			took += short.plainOnes()
+			alike(t, short, long)
+		}
+		if took < 300 {
+			t.Fatalf("seed %d: only %d packets took the shortcut", seed, took)
+		}
+	}
+}
+
+// plainOnes counts the packets of the last batch that took the shortcut.
+func (s *script) plainOnes() (n int) {
+	b := &s.worker.batch
+	for i := range b.n {
+		if b.kinds[i] == kindPlain {
+			n++
+		}
+	}
+	return n
+}
+
+// alike compares what left, what was counted and what is remembered.
+func alike(t *testing.T, a, b *script) {
+	t.Helper()
+	for n := range a.sent {
+		if !slices.EqualFunc(a.sent[n], b.sent[n], bytes.Equal) {
+			t.Fatalf("NIC %d sent other frames: %d and %d", n, len(a.sent[n]), len(b.sent[n]))
+		}
+		a.sent[n], b.sent[n] = nil, nil
+	}
+	if a.worker.Counters != b.worker.Counters {
+		t.Fatalf("counters:\n%+v\n%+v", a.worker.Counters, b.worker.Counters)
+	}
+	if !slices.Equal(a.worker.Stats(), b.worker.Stats()) {
+		t.Fatalf("servers:\n%+v\n%+v", a.worker.Stats(), b.worker.Stats())
+	}
+	if a, b := recordsOf(a.worker.Table()), recordsOf(b.worker.Table()); !slices.Equal(a, b) {
+		t.Fatalf("connections:\n%+v\n%+v", a, b)
+	}
+}
+
+func recordsOf(table *conntrack.Table) (all []conntrack.Record) {
+	table.Walk(0, table.Slots(), func(_ conntrack.Index, r *conntrack.Record) { all = append(all, *r) })
+	return all
+}
