@@ -3,11 +3,16 @@ package lvx
 import (
 	"fmt"
 	"math/rand/v2"
+	"runtime"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/dataplane"
 	"github.com/lvx-lb/lvx/nic"
+	"github.com/lvx-lb/lvx/nic/xsk"
 )
 
 // worker is a dataplane.Worker with what the director keeps beside it.
@@ -76,8 +81,18 @@ func (d *Director) openWorker(i, conns int, seed uint64) (*worker, error) {
 	w.Worker, err = dataplane.NewWorker(dataplane.Setup{
 		Pool: &d.rings.umem.Pool, Chunks: d.rings.free[i], NICs: queues, Fill: d.cfg.Rings, Filled: func(nic, queue int) int { return filled[nic][queue] },
 		Table: table, Hops: d.hops, Routes: &routes{d.mirror, d.links}, Upward: w.upward, Seed: seed,
+		Nap: d.nap(),
 	})
 	return w, err
+}
+
+// nap is how workers wait a moment, if there are processors for the others
+// meanwhile.
+func (d *Director) nap() func([]unix.PollFd, time.Duration) bool {
+	if runtime.GOMAXPROCS(0) <= d.cfg.Workers {
+		return nil
+	}
+	return xsk.Nap
 }
 
 // each has every worker do something between two batches, one after the other.

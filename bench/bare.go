@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net"
 	"runtime"
+	"time"
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/asm"
@@ -49,10 +50,15 @@ func Bare(ctx context.Context, public, private string, ready func()) (err error)
 	poll := []unix.PollFd{{Fd: int32(sockets[0].FD()), Events: unix.POLLIN}, {Fd: int32(sockets[1].FD()), Events: unix.POLLIN}}
 	ready()
 	runtime.LockOSThread()
-	for ctx.Err() == nil {
-		if f.Step() == 0 {
+	for worked := false; ctx.Err() == nil; {
+		if f.Step() > 0 {
+			worked = true
+			continue
+		}
+		if !worked || !xsk.Nap(poll, time.Millisecond) { // as a worker sleeps
 			unix.Poll(poll, 100)
 		}
+		worked = false
 	}
 	return nil
 }

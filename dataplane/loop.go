@@ -14,6 +14,11 @@ import (
 // sleepSlice is the longest sleep: one slot of the timer wheel.
 const sleepSlice = 100 * time.Millisecond
 
+// napSlice is the longest nap. Under load the next frame comes sooner. From an
+// ordinary system call of that length Go's scheduler would take the processor
+// back and give it out again, with two switches of threads for each.
+const napSlice = time.Millisecond
+
 // ErrRunning tells that a worker is run by somebody else.
 var ErrRunning = errors.New("worker is running")
 
@@ -22,6 +27,7 @@ var ErrRunning = errors.New("worker is running")
 type sleeper struct {
 	asleep atomic.Bool
 	event  atomic.Int32 // eventfd + 1, 0 = not running
+	nap    func(polled []unix.PollFd, most time.Duration) bool
 	polled []unix.PollFd
 }
 
@@ -40,14 +46,17 @@ func (w *Worker) Run(ctx context.Context, now func() Time) error {
 	defer close()
 	stop := context.AfterFunc(ctx, w.Wake)
 	defer stop()
-	for ctx.Err() == nil {
+	for worked := false; ctx.Err() == nil; {
 		// Spinning or yielding on a core shared with the kernel's receive
 		// work was measured to halve the rate: an empty round sleeps.
-		if !w.Round(now()) {
-			if err := w.sleep(ctx); err != nil {
-				return err
-			}
+		if w.Round(now()) {
+			worked = true
+			continue
 		}
+		if err := w.sleep(ctx, worked); err != nil {
+			return err
+		}
+		worked = false
 	}
 	return nil
 }
@@ -83,9 +92,10 @@ func (w *Worker) open() (close func(), err error) {
 	}, nil
 }
 
-// sleep sets the flag, looks once more, and polls. It is an ordinary system
-// call, so a garbage collection need not wait for it.
-func (w *Worker) sleep(ctx context.Context) error {
+// sleep sets the flag, looks once more, and polls: a moment without letting go
+// of the processor if the worker has just worked, then by an ordinary system
+// call, so that who idles costs nothing.
+func (w *Worker) sleep(ctx context.Context, worked bool) error {
 	s := &w.sleeper
 	s.asleep.Store(true)
 	defer s.asleep.Store(false)
@@ -98,11 +108,14 @@ func (w *Worker) sleep(ctx context.Context) error {
 			q.Kick()
 		}
 	}
-	n, err := unix.Poll(s.polled, int(sleepSlice/time.Millisecond))
-	if err != nil && !errors.Is(err, unix.EINTR) {
-		return fmt.Errorf("poll queues: %w", err)
+	if !worked || s.nap == nil || !s.nap(s.polled, napSlice) {
+		_, err := unix.Poll(s.polled, int(sleepSlice/time.Millisecond))
+		if err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("poll queues: %w", err)
+		}
 	}
-	if n > 0 && s.polled[0].Revents != 0 {
+	if s.polled[0].Revents != 0 {
+		s.polled[0].Revents = 0
 		var count [8]byte
 		_, _ = unix.Read(int(s.polled[0].Fd), count[:])
 	}

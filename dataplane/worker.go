@@ -4,6 +4,9 @@ import (
 	"errors"
 	"fmt"
 	"sync/atomic"
+	"time"
+
+	"golang.org/x/sys/unix"
 
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/nic"
@@ -56,6 +59,8 @@ type Setup struct {
 	Upward Upward // nil: frames for the kernel are dropped
 	Limits Limits
 	Seed   uint64
+	// Nap polls without letting go of the processor; nil: nobody naps.
+	Nap func(polled []unix.PollFd, most time.Duration) bool
 }
 
 // Limits bound what a worker holds back. Zero values take the defaults.
@@ -173,6 +178,7 @@ func NewWorker(s Setup) (*Worker, error) {
 	w.frags.init(s.Limits, w.total, s.Seed)
 	w.limiter = newLimiter(s.Seed)
 	w.claims = bucket{rate: 100, burst: 100}
+	w.sleeper.nap = s.Nap
 	return w, nil
 }
 

@@ -11,6 +11,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lvx-lb/lvx/admin"
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
@@ -221,6 +223,40 @@ func TestARunningWorkerSleepsAndIsWoken(t *testing.T) {
 		t.Error("work for a worker at rest was not done")
 	}
 	s.check(t)
+}
+
+// A nap keeps the processor from others, so only who has just worked takes
+// one, and what comes meanwhile ends it.
+func TestAWorkerNapsOnlyAfterWork(t *testing.T) {
+	s := crowd(t, sizes{conns: 100, frames: 64, ring: 64})
+	w := s.worker
+	naps := 0
+	w.sleeper.nap = func(polled []unix.PollFd, most time.Duration) bool {
+		naps++
+		if most != napSlice {
+			t.Errorf("a nap of %v", most)
+		}
+		n, _ := unix.Poll(polled, 0)
+		return n > 0
+	}
+	close, err := w.open()
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer close()
+	for _, c := range []struct {
+		worked bool
+		naps   int
+	}{{false, 0}, {true, 1}} {
+		w.sleeper.asleep.Store(true)
+		w.Wake()
+		if err := w.sleep(t.Context(), c.worked); err != nil || naps != c.naps {
+			t.Errorf("worked %t: %d naps, %v", c.worked, naps, err)
+		}
+		if n, err := unix.Poll(w.sleeper.polled[:1], 0); n != 0 || err != nil {
+			t.Errorf("worked %t: the wake-up was not taken: %d, %v", c.worked, n, err)
+		}
+	}
 }
 
 func eventually(t *testing.T, true func() bool) {

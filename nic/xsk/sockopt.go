@@ -1,6 +1,7 @@
 package xsk
 
 import (
+	"time"
 	"unsafe"
 
 	"golang.org/x/sys/unix"
@@ -36,6 +37,16 @@ func setUint32(fd, option int, value uint32) error {
 func sendto(fd int) unix.Errno {
 	_, _, errno := unix.RawSyscall6(unix.SYS_SENDTO, uintptr(fd), 0, 0, unix.MSG_DONTWAIT, 0, 0)
 	return errno
+}
+
+// Nap polls for at most d, less than a second, and reports whether there is
+// something. Like the kicks it is a raw system call: nobody else gets the
+// processor meanwhile, and the scheduler need not take it back afterwards. A
+// garbage collection ends it.
+func Nap(polled []unix.PollFd, d time.Duration) bool {
+	limit := unix.Timespec{Nsec: int64(d)}
+	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&polled[0])), uintptr(len(polled)), uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
+	return errno != 0 || n > 0
 }
 
 // recvfrom tells the kernel of chunks to receive into.
