@@ -73,6 +73,9 @@ type Table struct {
 	// Spare, if there is one, reports whether a connection whose time is over
 	// lives on for a minute.
 	Spare func(Index, *Record) bool
+	// Idle, if there is one, tells of an established TCP connection whose time
+	// is over how long it lives on, 0 if it does not.
+	Idle func(Index, *Record) Tick
 	// Owns reports whether answers to a client endpoint come to this table; nil
 	// = all do.
 	Owns func(client packet.Endpoint) bool

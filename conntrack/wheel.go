@@ -131,12 +131,20 @@ func (t *Table) sweep(at uint32, now Tick, budget int) int {
 // that controls others.
 const spareTime = 60 * Second
 
+// spared reports whether a connection lives on although its time is over.
 func (t *Table) spared(i Index, r *Record, now Tick) bool {
-	if t.Spare == nil || !t.Spare(i, r) {
+	if t.Spare != nil && t.Spare(i, r) {
+		r.LastSeen, r.Timeout = now, spareTime
+		return true
+	}
+	if t.Idle == nil || r.State != Established {
 		return false
 	}
-	r.LastSeen, r.Timeout = now, spareTime
-	return true
+	longer := t.Idle(i, r)
+	if longer > 0 {
+		r.Timeout = now - r.LastSeen + longer
+	}
+	return longer > 0
 }
 
 // oldestHalfOpen returns the half-open connection nearest to its deadline, or

@@ -72,6 +72,44 @@ func TestASparedConnectionLivesOnByMinutes(t *testing.T) {
 	}
 }
 
+func TestAnIdleConnectionLivesOnForAsLongAsItIsTold(t *testing.T) {
+	table := newTable(t, 100)
+	idle, _ := table.open(0, tcp, at("198.51.100.7:1"), 0, 80, 80, Established)
+	table.open(0, tcp, at("198.51.100.7:2"), 0, 80, 80, Established)
+	table.open(0, tcp, at("198.51.100.7:3"), 0, 80, 80, FinWait)
+	name, asked := table.Name(idle), 0
+	table.Idle = func(i Index, _ *Record) Tick {
+		asked++
+		if i == idle && asked < 4 {
+			return 50
+		}
+		return 0
+	}
+	for now := Tick(0); now < 9200; now++ {
+		table.Expire(now, 100)
+		if alive := table.Named(name) != None; alive != (now < 9100) {
+			t.Fatalf("tick %d: alive %v", now, alive)
+		}
+	}
+	if asked != 4 || table.Len() != 0 {
+		t.Errorf("asked %d times, %d left", asked, table.Len())
+	}
+}
+
+func TestAnIdleConnectionHasItsOldTimeWithTheNextPacket(t *testing.T) {
+	table := newTable(t, 100)
+	i, _ := table.open(0, tcp, at("198.51.100.7:1"), 0, 80, 80, Established)
+	table.Idle = func(Index, *Record) Tick { return 50 }
+	table.Expire(9000, 100)
+	if left := table.At(i).Expires(9000); left != 50 {
+		t.Errorf("%d ticks left", left)
+	}
+	table.Packet(i, 9010, ToServer, EventACK)
+	if left := table.At(i).Expires(9010); left != 9000 {
+		t.Errorf("%d ticks left", left)
+	}
+}
+
 func TestDeadlineBeyondTheWheelIsKept(t *testing.T) {
 	table := newTable(t, 100)
 	far := DefaultTimeouts()

@@ -113,6 +113,13 @@ func TestNoVerdictAllocates(t *testing.T) {
 			func(c *Counters) uint64 { return c.Dropped[NoHop] }},
 		{"pass up", []string{"public 198.51.100.7:1 -> 192.0.2.1:99 udp 18"}, nothing, func(c *Counters) uint64 { return c.PassedUp }},
 		{"drop", []string{in + " hsum=bad"}, nothing, func(c *Counters) uint64 { return c.Dropped[BadChecksum] }},
+		{"ask whether it lives", []string{"public 198.51.100.7:1 -> 192.0.2.1:80 tcp S", "public 198.51.100.7:1 -> 192.0.2.1:80 tcp A"}, func(s *script, _ []byte, _ int) {
+			s.now += 900 * Second
+			for range 70 {
+				s.now += Second / 10
+				s.worker.Round(s.now)
+			}
+		}, func(c *Counters) uint64 { return c.Probes }},
 		{"expire", []string{in}, later, func(c *Counters) uint64 { return c.Expired }},
 	}
 	for _, c := range cases {

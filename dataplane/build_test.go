@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strconv"
 	"strings"
 
 	"github.com/google/gopacket"
@@ -277,7 +278,24 @@ func (s *symbol) tcp() *layers.TCP {
 		}
 	}
 	t.Ack = uint32(s.number("ack", int(t.Ack)))
+	if text, ok := s.attr["stamp"]; ok {
+		t.Options = stamps(text)
+	}
 	return t
+}
+
+// stamps reads VALUE:ECHO.
+func stamps(text string) []layers.TCPOption {
+	data := make([]byte, 8)
+	for i, word := range strings.SplitN(text, ":", 2) {
+		n, err := strconv.ParseUint(word, 0, 32)
+		if err != nil {
+			panic(fmt.Sprintf("stamp=%q is not VALUE:ECHO", text))
+		}
+		binary.BigEndian.PutUint32(data[4*i:], uint32(n))
+	}
+	nop := layers.TCPOption{OptionType: layers.TCPOptionKindNop}
+	return []layers.TCPOption{nop, nop, {OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: data}}
 }
 
 // chunks are the names of SCTP's by their numbers.

@@ -78,6 +78,7 @@ func NewCrew(workers []*Worker, seed uint64) (*Crew, error) {
 		w.table.Owns = func(client packet.Endpoint) bool { return c.owner(client) == i }
 		w.limiter = &c.limiter
 		w.ipID += uint32(i) * (1 << 31 / uint32(len(workers)) * 2) // no two make the same
+		w.probes.rate.rate = max(1, w.probes.rate.rate/int64(len(workers)))
 		w.claims.rate, w.claims.burst = max(1, w.claims.rate/int64(len(workers))), max(1, w.claims.burst/int64(len(workers)))
 	}
 	return c, nil

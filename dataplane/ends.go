@@ -7,6 +7,7 @@ func (w *Worker) expire() {
 	w.table.Expire(w.tick, 256)
 	w.Counters.Expired += uint64(len(w.table.Gone()))
 	w.settleGone()
+	w.goOnProbing()
 	w.frags.expire(w)
 	w.defend()
 	w.dropOrphans()

@@ -46,6 +46,9 @@ func (w *Worker) translate(b *Batch, i int) {
 		w.forsaken(b, i)
 		return
 	}
+	if rec.Flags&probed != 0 && w.answers(b, i, rec) {
+		return
+	}
 	if toServer {
 		w.note(b, i, rec, s)
 	}

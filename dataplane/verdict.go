@@ -50,6 +50,7 @@ const (
 	PassUpFull                    // ring or rate of the way back exhausted
 	HandFull                      // the owner's worker does not keep up
 	ErrorLimited                  // an ICMP error was due but limited
+	ProbeAnswer                   // not lost: it answered a probe
 	DropPacket                    // sysctl drop_packet: one new connection of so many
 	NumReasons
 )
@@ -58,7 +59,7 @@ var reasonNames = [NumReasons]string{
 	"unexplained", "truncated", "not-ip", "bad-version", "bad-length", "bad-checksum", "bad-option", "martian",
 	"source-route", "bad-fragment", "bad-extension", "no-link", "no-conn", "no-server", "server-gone",
 	"table-full", "endpoint-full", "no-port", "templates-full", "no-route", "no-hop", "ttl-expired", "too-big", "hold-full",
-	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "hand-full", "error-limited", "drop-packet",
+	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "hand-full", "error-limited", "probe-answer", "drop-packet",
 }
 
 // String returns the reason's name as counters show it.
@@ -86,10 +87,12 @@ type Counters struct {
 	Dropped     [NumReasons]uint64
 
 	Forwarded   uint64 // translated packets, whether sent, held or cut into pieces
-	Resets      uint64 // of Transmitted: RSTs for a service's own endpoint
+	Resets      uint64 // of Transmitted: RSTs for a service's own endpoint, and of probes
 	Errors      uint64 // of Transmitted: ICMP errors
 	NewConns    uint64
 	Expired     uint64
+	Probes      uint64 // of Transmitted: questions whether a connection lives
+	Kept        uint64 // connections that live, by both ends' word
 	EmptyRounds uint64
 	Rounds      uint64
 }
@@ -127,6 +130,8 @@ func (c *Counters) Each(held int, f func(name string, n uint64)) {
 	f("icmp-errors", c.Errors)
 	f("new-conns", c.NewConns)
 	f("expired-conns", c.Expired)
+	f("probes", c.Probes)
+	f("kept-conns", c.Kept)
 	for r, n := range c.Dropped {
 		f("drop."+Reason(r).String(), n)
 	}

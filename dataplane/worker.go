@@ -130,6 +130,7 @@ type Worker struct {
 	waiting waiting
 	frags   fragments
 	limiter *limiter
+	probes  *probes
 	claims  bucket // new hops
 	ipID    uint32
 	scratch [2048]byte
@@ -176,7 +177,8 @@ func NewWorker(s Setup) (*Worker, error) {
 	}
 	w.waiting.init(s.Limits, w.total)
 	w.frags.init(s.Limits, w.total, s.Seed)
-	w.limiter = newLimiter(s.Seed)
+	w.limiter, w.probes = newLimiter(s.Seed), newProbes()
+	w.table.Idle = w.whenIdle
 	w.claims = bucket{rate: 100, burst: 100}
 	w.sleeper.nap = s.Nap
 	return w, nil

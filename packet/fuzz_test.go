@@ -54,6 +54,9 @@ func FuzzParse(f *testing.F) {
 		if q := &p.Quote; p.IsError && q.OK && (int(q.L4) > len(p.Data) || q.HasPorts && int(q.L4)+4 > len(p.Data)) {
 			t.Fatalf("%+v", p.Quote)
 		}
+		if _, empty := p.Segment(); empty && (p.Proto != TCP || p.Fragment) {
+			t.Fatalf("an empty segment in %+v", p)
+		}
 		var again Packet
 		if Parse(p.Data, &again) != OK || !same(p, again) {
 			t.Fatalf("the cut frame reads differently: %+v, %+v", p, again)

@@ -21,6 +21,8 @@ const (
 	ParameterProblems
 	MovingDatagrams
 	OtherClientPorts
+	IdleProbes
+	IdleResets
 
 	allDeviations = 1<<iota - 1
 )

@@ -24,6 +24,14 @@ var deviations = [...]Deviation{
 		IPVS: "of two connections of one client port to two services with one server, the newest gets the answers of both",
 		LVX:  "of two connections of one client port to two services with one server, the later one has another client port towards the server",
 	}, {
+		Name: "idle-probes", Switch: IdleProbes, Default: true,
+		IPVS: "an established TCP connection is forgotten when it was idle for its timeout",
+		LVX:  "its ends are asked first whether they know it: if both do, its time begins anew, else both are reset",
+	}, {
+		Name: "idle-resets", Switch: IdleResets,
+		IPVS: "both ends of a forgotten TCP connection learn of it with their next packet",
+		LVX:  "both ends of a TCP connection are reset when it was idle for its timeout, whatever they know",
+	}, {
 		IPVS: "`ipvsadm -a` without `-m` is direct routing",
 		LVX:  "it is refused",
 		Why:  "masquerading is the only forwarding method that there is",

@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"strings"
@@ -29,7 +30,23 @@ func (d *deviations) Set(names string) error {
 func (d *deviating) define(f *flag.FlagSet) {
 	f.BoolVar(&d.strict, "strict", false, "differ from IPVS in nothing that has a switch")
 	f.Var(&d.on, "deviate", "`NAME,...` of ways to differ from IPVS, also with --strict; may be repeated:\n"+listDeviations())
+	f.Func("idle", "`HOW` an established TCP connection that was idle for its timeout ends: probe, only if one of its ends does not know it any more; reset; or forget, as IPVS", d.idle)
 	f.Var(&d.off, "no-deviate", "`NAME,...` of the same, not to differ; may be repeated")
+}
+
+// idle is a word for the deviations of idle connections.
+func (d *deviating) idle(how string) error {
+	switch how {
+	case "probe":
+		d.on |= deviations(service.IdleProbes)
+	case "reset":
+		d.on |= deviations(service.IdleResets)
+	case "forget":
+		d.off |= deviations(service.IdleProbes | service.IdleResets)
+	default:
+		return errors.New("not probe, reset or forget")
+	}
+	return nil
 }
 
 // chosen returns what the options say.
