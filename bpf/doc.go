@@ -16,4 +16,4 @@ package bpf
 
 // bpf2go makes the same bytes of the same source in any folder, but only clang
 // 14 makes these.
-//go:generate go tool bpf2go -tags linux -target bpfel -type reason -type door -type endpoint -type addr -type hint -type entrance -no-global-types steer steer.c -- -mcpu=v3 -Wall -Wextra -Werror
+//go:generate go tool bpf2go -tags linux -target bpfel -type reason -type door -type endpoint -type addr -type hint -type entrance -type zone -type ranges -no-global-types steer steer.c -- -mcpu=v3 -Wall -Wextra -Werror

@@ -190,7 +190,7 @@ func addrOf(a netip.Addr) (w steerAddr) {
 	return w
 }
 
-// Clear forgets all services, replies and own addresses.
+// Clear forgets all services, replies, zones and own addresses.
 func (s *Steering) Clear() error {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -198,6 +198,7 @@ func (s *Steering) Clear() error {
 	for _, p := range []endpoints{s.services(), s.replies(), s.own()} {
 		errs = append(errs, p.clear())
 	}
+	errs = append(errs, s.clearZones())
 	for of := range s.objects.AnyPort.MaxEntries() {
 		errs = append(errs, put(s.objects.AnyPort, of, uint32(0)))
 	}

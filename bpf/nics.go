@@ -208,7 +208,7 @@ func (s *Steering) detach(n *nic) error {
 // put and remove are map changes whose errors name the limit that was met.
 func put(m *ebpf.Map, key, value any) error {
 	err := m.Update(key, value, ebpf.UpdateAny)
-	if errors.Is(err, unix.E2BIG) {
+	if errors.Is(err, unix.E2BIG) || errors.Is(err, unix.ENOSPC) {
 		return fmt.Errorf("%w: %d entries in %v", ErrFull, m.MaxEntries(), m)
 	}
 	return err

@@ -74,6 +74,9 @@ func TestTheVerifierHasLittleWork(t *testing.T) {
 func TestKeysHaveNoHoles(t *testing.T) {
 	spec, err := loadSteer()
 	must(t, err)
+	if z := spec.Maps["zones"]; z.KeySize != 32 || z.ValueSize != uint32(4*maxRanges) || z.Type != ebpf.LPMTrie {
+		t.Errorf("zones is a %v of %d byte keys and %d byte values", z.Type, z.KeySize, z.ValueSize)
+	}
 	for name, want := range map[string][2]uint32{
 		"doors": {12, 4}, "services": {32, 4}, "replies": {32, 4}, "own": {32, 4},
 	} {

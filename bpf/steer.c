@@ -3,7 +3,9 @@
 // steer decides for every received frame whether lvx or the kernel gets it.
 // lvx gets, through the AF_XDP socket of the frame's queue:
 //
-//   service   to a virtual service:    link, protocol, destination address and port
+//   service   to a virtual service:    link, protocol, destination address and port,
+//             or the link, the protocol, the prefix and the range of ports
+//             that are marked for one
 //   reply     from a real server:      link, protocol, source address and port,
 //             and to no address of the director
 //   error     an ICMP error whose quoted packet is one of the above, reversed
@@ -115,13 +117,47 @@ struct {
 	__type(value, struct hint);
 } service_hints SEC(".maps"), reply_hints SEC(".maps"), own_hints SEC(".maps");
 
+// zone is a prefix whose ports may be marked for services, of one protocol. The
+// longest zone of an address tells all. Protocol 0 is for fragments, which have
+// port 0 there.
+struct zone {
+	u32 bits; // how many count, from here on
+	u32 ifindex;
+	u16 tag[MAX_TAGS];
+	u8 tags;
+	u8 proto;
+	u8 v4;
+	u8 zero;
+	struct addr addr;
+};
+
+enum { RANGES = 64 };
+
+struct range {
+	u16 from;
+	u16 to;
+};
+
+// ranges of ports are in their order and apart; the last one is repeated.
+struct ranges {
+	struct range range[RANGES];
+};
+
+struct {
+	__uint(type, BPF_MAP_TYPE_LPM_TRIE);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_NO_PREALLOC);
+	__type(key, struct zone);
+	__type(value, struct ranges);
+} zones SEC(".maps");
+
 // any_port counts the endpoints of services and of replies that have port 0,
-// so that nobody looks for one where there is none.
-enum { OF_SERVICES, OF_REPLIES };
+// and the zones, so that nobody looks for one where there is none.
+enum { OF_SERVICES, OF_REPLIES, OF_ZONES };
 
 struct {
 	__uint(type, BPF_MAP_TYPE_ARRAY);
-	__uint(max_entries, 2);
+	__uint(max_entries, 3);
 	__type(key, u32);
 	__type(value, u32);
 } any_port SEC(".maps");
@@ -313,6 +349,35 @@ inline_ bool known(void *map, void *hints, u32 of, struct endpoint *link, const 
 	return holds(map, hints, link);
 }
 
+// marked reports whether a packet is marked for a service.
+inline_ bool marked(const struct endpoint *link, const struct flow *f)
+{
+	u32 of = OF_ZONES;
+	u32 *any = bpf_map_lookup_elem(&any_port, &of);
+
+	if (!any || !*any)
+		return 0;
+	const u32 *word = f->dst.word;
+	struct zone zone = {
+		.bits = 8 * (sizeof(zone) - sizeof(zone.bits)),
+		.ifindex = link->ifindex,
+		.tag = { link->tag[0], link->tag[1] },
+		.tags = link->tags,
+		.proto = f->fragment ? 0 : f->proto,
+		.v4 = !(word[0] | word[1]) && word[2] == net32(0xffff),
+		.addr = f->dst,
+	};
+	struct ranges *ranges = bpf_map_lookup_elem(&zones, &zone);
+	if (!ranges)
+		return 0;
+	u16 port = f->fragment ? 0 : net16(f->port.dst);
+	u32 at = 0; // the last one that begins before the port or there
+	for (u32 step = RANGES / 2; step; step /= 2)
+		if (ranges->range[at + step].from <= port)
+			at += step;
+	return ranges->range[at].from <= port && port <= ranges->range[at].to;
+}
+
 inline_ bool is_own(const struct addr *addr)
 {
 	struct endpoint e = { .addr = *addr };
@@ -378,7 +443,7 @@ inline_ enum reason classify(struct cursor *c, struct endpoint *link, u16 type)
 		return service;
 	if (known(&replies, &reply_hints, OF_REPLIES, link, &f, &f.src, f.port.src) && !is_own(&dst))
 		return reply;
-	return NONE;
+	return marked(link, &f) ? service : NONE;
 }
 
 // read_tags reads up to two VLAN tags into link and returns the type of what

@@ -49,6 +49,15 @@ type steerHint struct {
 	Keys    uint32
 }
 
+type steerRanges struct {
+	_     structs.HostLayout
+	Range [64]struct {
+		_    structs.HostLayout
+		From uint16
+		To   uint16
+	}
+}
+
 type steerReason uint32
 
 const (
@@ -61,6 +70,18 @@ const (
 	steerReasonTOO_LARGE steerReason = 6
 	steerReasonREASONS   steerReason = 7
 )
+
+type steerZone struct {
+	_       structs.HostLayout
+	Bits    uint32
+	Ifindex uint32
+	Tag     [2]uint16
+	Tags    uint8
+	Proto   uint8
+	V4      uint8
+	Zero    uint8
+	Addr    steerAddr
+}
 
 // Names of all BPF objects in the ELF.
 //
@@ -77,6 +98,7 @@ const (
 	steerMapServiceHints = "service_hints"
 	steerMapServices     = "services"
 	steerMapSockets      = "sockets"
+	steerMapZones        = "zones"
 	steerProgLvxSteer    = "lvx_steer"
 	steerVarAllSockets   = "all_sockets"
 	steerVarFrameBytes   = "frame_bytes"
@@ -143,6 +165,7 @@ type steerMapSpecs struct {
 	ServiceHints *ebpf.MapSpec `ebpf:"service_hints"`
 	Services     *ebpf.MapSpec `ebpf:"services"`
 	Sockets      *ebpf.MapSpec `ebpf:"sockets"`
+	Zones        *ebpf.MapSpec `ebpf:"zones"`
 }
 
 // steerVariableSpecs contains global variables before they are loaded into the kernel.
@@ -185,6 +208,7 @@ type steerMaps struct {
 	ServiceHints *ebpf.Map `ebpf:"service_hints"`
 	Services     *ebpf.Map `ebpf:"services"`
 	Sockets      *ebpf.Map `ebpf:"sockets"`
+	Zones        *ebpf.Map `ebpf:"zones"`
 }
 
 func (m *steerMaps) Close() error {
@@ -200,6 +224,7 @@ func (m *steerMaps) Close() error {
 		m.ServiceHints,
 		m.Services,
 		m.Sockets,
+		m.Zones,
 	)
 }
 

@@ -60,6 +60,7 @@ type Steering struct {
 	objects steerObjects
 	nics    map[int]*nic
 	tables  map[string]*table
+	zones   map[Link]map[steerZone]steerRanges
 }
 
 // nic is a NIC that steering looks at.
@@ -74,7 +75,7 @@ type nic struct {
 // nothing.
 func Load(c Config) (*Steering, error) {
 	c = c.withDefaults()
-	s := &Steering{config: c, nics: map[int]*nic{}, tables: map[string]*table{}}
+	s := &Steering{config: c, nics: map[int]*nic{}, tables: map[string]*table{}, zones: map[Link]map[steerZone]steerRanges{}}
 	spec, err := specFor(c)
 	if err != nil {
 		return nil, fmt.Errorf("read steering object: %w", err)

@@ -15,6 +15,7 @@ type twin struct {
 	macs              []MAC
 	services, replies []endpoint
 	own               []netip.Addr
+	zones             []Zone // of the link without tags
 }
 
 // end is an address and port of a packet.
@@ -77,7 +78,29 @@ func (w *twin) judge(b []byte) Counters {
 	if holds(w.replies, tags, p, p.src) && !slices.Contains(w.own, to) {
 		return fromServer
 	}
+	if len(tags) == 0 && isMarked(w.zones, p) {
+		return toService
+	}
 	return passed
+}
+
+// isMarked finds the longest zone of each protocol that a packet may have.
+func isMarked(zones []Zone, p seen) bool {
+	for _, proto := range []uint8{6, 17, 132} {
+		var best *Zone
+		for i := range zones {
+			z := &zones[i]
+			if z.Protocol == proto && z.Prefix.Contains(p.dst.addr) && (best == nil || z.Prefix.Bits() > best.Prefix.Bits()) {
+				best = z
+			}
+		}
+		if best != nil && (p.fragment && len(best.Ports) > 0 || !p.fragment && p.proto == proto && slices.ContainsFunc(best.Ports, func(r [2]uint16) bool {
+			return r[0] <= p.dst.port && p.dst.port <= r[1]
+		})) {
+			return true
+		}
+	}
+	return false
 }
 
 func readIP(kind uint16, b []byte) (p seen, ok bool) {
@@ -149,6 +172,8 @@ func onLoopback(t testing.TB) (*stand, *twin) {
 		must(t, s.AddOwn(netip.MustParseAddr(a)))
 		w.own = append(w.own, netip.MustParseAddr(a))
 	}
+	must(t, s.SetZones(Link{Ifindex: 1}, zonesOfTests))
+	w.zones = zonesOfTests
 	return d, w
 }
 
@@ -184,6 +209,10 @@ func framesOfEveryKind() [][]byte {
 		frame{publicMAC, []uint16{7}, false}.ethernet(tcp("198.51.100.7:40000", "192.0.2.7:80")),
 		frame{publicMAC, []uint16{8, 9}, true}.ethernet(tcp("198.51.100.7:40000", "192.0.2.8:80")),
 		frame{publicMAC, []uint16{7}, false}.ethernet(packet(layers.IPProtocolSCTP, "10.0.0.13:8080", "198.51.100.7:1")),
+		pub.ethernet(tcp("198.51.100.7:40000", "203.0.113.9:443")), pub.ethernet(udp("198.51.100.7:40000", "203.0.113.9:53")),
+		pub.ethernet(tcp("198.51.100.7:40000", "203.0.113.7:443")), pub.ethernet(tcp("[2001:db8:7::7]:40000", "[2001:db8:5::9]:1")),
+		pub.ethernet(withOffset(udp("198.51.100.7:40000", "203.0.113.9:53"), 4)), pub.ethernet(withOffset(tcp("198.51.100.7:40000", "203.0.113.7:80"), 4)),
+		pub.ethernet(icmp("203.0.113.1", "203.0.113.9", 3, tcp("203.0.113.9:443", "198.51.100.7:40000"))),
 		pub.ethernet(icmp("203.0.113.1", "192.0.2.1", 3, answer)),
 		pub.ethernet(icmp("203.0.113.1", "192.0.2.1", 3, withOptions(answer))),
 		pub.ethernet(icmp("2001:db8:9::1", "2001:db8::1", 1, withExtensions(answer6, 60))),
