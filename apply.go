@@ -81,6 +81,7 @@ func (d *Director) replace(set *service.Set) error {
 // install makes the director follow set. The order is that of DESIGN's "One
 // command": answers are caught before the first request leaves.
 func (d *Director) install(set *service.Set) error {
+	d.roster.Warm(dataplane.Monotonic()())
 	if err := d.roster.Apply(set.Services()); err != nil {
 		return err
 	}

@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math/bits"
 	"strings"
+	"time"
 )
 
 // ErrConfig tells that a value of Config is impossible.
@@ -18,6 +19,8 @@ const (
 	maxRings = 1 << 15
 	maxConns = 1 << 30
 	maxName  = 14
+
+	maxSlowStart = 24 * time.Hour
 )
 
 // check refuses values before anything is opened for them.
@@ -29,6 +32,8 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: rings of %d; a power of two from %d to %d is possible", ErrConfig, c.Rings, minRings, maxRings)
 	case c.Workers < 1 || c.Workers > maxQueues:
 		return fmt.Errorf("%w: %d workers; from 1 to %d are possible", ErrConfig, c.Workers, maxQueues)
+	case c.SlowStart < 0 || c.SlowStart > maxSlowStart:
+		return fmt.Errorf("%w: a slow start of %v; up to %v is possible", ErrConfig, c.SlowStart, maxSlowStart)
 	case len(c.Name) > maxName || strings.ContainsAny(c.Name, "/: \t\n") || c.Name == "." || c.Name == "..":
 		return fmt.Errorf("%w: the name %q; it names a NIC, in at most %d bytes", ErrConfig, c.Name, maxName)
 	case c.Deviate&c.NoDeviate != 0:

@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/dataplane"
@@ -53,6 +54,9 @@ type Config struct {
 	// switches some on, NoDeviate some off.
 	Strict             bool
 	Deviate, NoDeviate service.Deviations
+	// SlowStart is how long a server that was added, or had weight 0, takes to
+	// get its weight; 0 is none. Services with wrr, wlc, sed, nq and twos know it.
+	SlowStart time.Duration
 	// Log takes what an operator should know; default slog.Default().
 	Log *slog.Logger
 	// FDs are gone on with, in place of opening new ones; they are the
@@ -175,6 +179,7 @@ func (d *Director) openLinks() (err error) {
 		return err
 	}
 	d.roster.LimitTemplates(d.cfg.Conns)
+	d.roster.SlowStart(dataplane.Time(d.cfg.SlowStart))
 	d.roster.Deviate(d.cfg.deviations())
 	return nil
 }

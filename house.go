@@ -3,6 +3,8 @@ package lvx
 import (
 	"context"
 	"time"
+
+	"github.com/lvx-lb/lvx/dataplane"
 )
 
 // keepHouse does what has to be done now and then, and follows the network.
@@ -24,6 +26,7 @@ func (d *Director) keepHouse(ctx context.Context) {
 func (d *Director) everySecond(n int) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	d.roster.Warm(dataplane.Monotonic()())
 	d.measure()
 	d.collect()
 	d.noteSilence()

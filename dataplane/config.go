@@ -52,6 +52,7 @@ type Service struct {
 	scheduler scheduler.Scheduler
 	servers   []scheduler.Server // newest first
 	spec      service.Configured
+	cold      bool // a server is in its slow start, for the Roster
 }
 
 // Server is a real server of one service at run time.
@@ -68,6 +69,8 @@ type Server struct {
 	links    atomic.Uint64 // links over which its replies may come, one bit each
 	deleted  atomic.Bool
 	quiet    atomic.Bool // its weight is 0
+	warms    bool        // it is in its slow start, for the Roster
+	began    Time
 
 	keepsPorts atomic.Bool // by firewall mark: the service was persistent at some time
 }

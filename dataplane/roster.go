@@ -33,6 +33,9 @@ type Roster struct {
 	deviations service.Deviations
 	deletions  atomic.Uint32
 
+	slow Time // how long a slow start takes
+	now  Time // as last told
+
 	templates     *Templates // nil until a service is persistent
 	templateLimit int
 }
@@ -120,6 +123,9 @@ func (r *Roster) prepare(v service.Configured, sched scheduler.Scheduler) change
 	c := change{service: s, wanted: v, scheduler: sched}
 	for _, spec := range slices.Backward(v.Servers) {
 		srv, joins := r.server(s, spec)
+		if joins || srv.Address.Weight == 0 && spec.Weight > 0 {
+			srv.warms, srv.began = true, r.now
+		}
 		srv.Address = spec
 		if v.Persistent != 0 {
 			srv.keepsPorts.Store(true)
@@ -159,9 +165,12 @@ func (r *Roster) publish(c *change) {
 		srv := r.slots[x.ID]
 		return srv.deleted.Load() || slices.Contains(c.added, srv)
 	})
+	times := r.scale(s, &c.wanted)
 	for i := range list {
-		if list[i].Weight = r.slots[list[i].ID].Address.Weight; list[i].Weight > 0 {
-			list[i].LastWeight = list[i].Weight
+		srv := r.slots[list[i].ID]
+		list[i].Weight = r.weight(srv, times)
+		if srv.Address.Weight > 0 {
+			list[i].LastWeight = srv.Address.Weight
 		}
 	}
 	if c.scheduler != nil {
@@ -169,7 +178,7 @@ func (r *Roster) publish(c *change) {
 	}
 	s.scheduler.Update(list)
 	for _, srv := range c.added {
-		list = slices.Insert(list, 0, srv.seenByScheduler())
+		list = slices.Insert(list, 0, srv.seenByScheduler(r.weight(srv, times)))
 		s.scheduler.Update(list)
 	}
 	s.servers, s.spec = list, c.wanted
@@ -181,9 +190,9 @@ func sameList(a, b []service.Server) bool {
 	return len(a) == len(b) && (len(a) == 0 || &a[0] == &b[0])
 }
 
-func (s *Server) seenByScheduler() scheduler.Server {
+func (s *Server) seenByScheduler(weight int) scheduler.Server {
 	return scheduler.Server{
-		ID: s.Slot, Weight: s.Address.Weight, LastWeight: s.Address.Weight, Counts: &s.counts,
+		ID: s.Slot, Weight: weight, LastWeight: s.Address.Weight, Counts: &s.counts,
 		Addr: s.Address.Address.Addr(), Port: s.Address.Address.Port(),
 	}
 }

@@ -109,6 +109,7 @@ func (s *script) advance(args []string) {
 	}
 	for end := s.now + Time(d); s.now < end; {
 		s.now = min(end, s.now+Second/10)
+		s.roster.Warm(s.now)
 		s.run(s.t)
 	}
 }

@@ -232,6 +232,7 @@ func (x *world) setTimeouts() {
 }
 
 func (x *world) apply() error {
+	x.roster.Warm(x.now)
 	if err := x.roster.Apply(x.set.Services()); err != nil {
 		return err
 	}

@@ -45,6 +45,7 @@ type runOptions struct {
 	rules, socket, mode   string
 	name, profile         string
 	conns, rings, workers int
+	slowStart             time.Duration
 	addVIPs, debug        bool
 	collect               time.Duration
 	sysctls               sysctls
@@ -66,6 +67,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.IntVar(&o.conns, "conns", 1<<20, "capacity of the connection table")
 	f.IntVar(&o.workers, "workers", 1, "threads that forward; each needs a queue of its own on every NIC")
 	f.IntVar(&o.rings, "rings", 2048, "size of a queue's rings, a power of two")
+	f.DurationVar(&o.slowStart, "slow-start", 0, "how long a server that is added, or had weight 0, takes to get its weight (wrr, wlc, sed, nq, twos)")
 	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, keep them there, and remove them at exit")
 	f.BoolVar(&o.debug, "debug", false, "log more")
 	f.DurationVar(&o.collect, "collect", 0, "collect garbage so often, to measure what that does to packets; 0 = when there is need")
@@ -158,7 +160,7 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	defer stop()
 	d, err := lvx.New(lvx.Config{
 		NICs: append(append(append(names{}, o.public...), o.private...), o.nics...), Public: append(append(names{}, o.public...), o.nics...),
-		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Workers: o.workers, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
+		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Workers: o.workers, SlowStart: o.slowStart, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
 		Strict: o.deviating.strict, Deviate: service.Deviations(o.deviating.on), NoDeviate: service.Deviations(o.deviating.off),
 		Ready: func() { fmt.Fprintln(std.out, "ready") },
 	})

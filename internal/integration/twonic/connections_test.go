@@ -110,6 +110,33 @@ func TestOnePacketServicesAnswerFromTheVIP(t *testing.T) {
 	r.Stop()
 }
 
+// A tenth of the slow start is an hour here: both servers are in their first.
+func TestServersThatStartSlowlyTogetherShareAsEver(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Nginx(t.TempDir(), "8080")
+	r.Direct("--slow-start", "10h")
+	f := r.V4()
+	rules := f.Services("-t", "80", "wrr", "8080")
+	r.Rules(rules[:2]...)
+	r.Adm("-e" + strings.TrimPrefix(rules[1], "-a") + " -w 0")
+	for _, step := range []struct {
+		rule          string
+		first, second int
+	}{{rules[2] + " -w 3", 0, 30}, {"-e" + strings.TrimPrefix(rules[1], "-a") + " -w 3", 15, 15}} {
+		r.Rules(step.rule)
+		answers := map[string]int{}
+		for range step.first + step.second {
+			server, _, _ := strings.Cut(r.Curl(r.Client, url(f.VIP, "80")), " ")
+			answers[server]++
+		}
+		if answers["server1"] != step.first || answers["server2"] != step.second {
+			t.Errorf("after %q: %v", step.rule, answers)
+		}
+	}
+	hasRow(r, "-ln", fmt.Sprintf("-> %s:8080 Masq 3 * *", f.RIPs[0]))
+	r.Stop()
+}
+
 func TestThresholdsRefuseWhatIsTooMuch(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
 	r.Nginx(t.TempDir(), "8080")
