@@ -55,11 +55,13 @@ func (c *Counts) Overloaded() bool { return c.overloaded.Load() }
 
 // SetThresholds sets how many connections overload the server and below how
 // many it has recovered. An upper threshold of 0 is none, a lower one of 0
-// stands for three quarters of the upper.
+// stands for three quarters of the upper. As with IPVS a higher limit, or
+// none, relieves the server at once; a lower one holds from its next
+// connection on.
 func (c *Counts) SetThresholds(upper, lower uint32) {
-	wanted := uint64(upper)<<32 | uint64(lower)
-	if c.thresholds.Swap(wanted) != wanted {
-		c.judge()
+	was := uint32(c.thresholds.Swap(uint64(upper)<<32|uint64(lower)) >> 32)
+	if upper == 0 || upper > was {
+		c.overloaded.Store(false)
 	}
 }
 

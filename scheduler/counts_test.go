@@ -65,20 +65,26 @@ func TestOverloadBeginsAtTheUpperAndEndsBelowTheLowerThreshold(t *testing.T) {
 	}
 }
 
-func TestNewThresholdsAreLookedAtAtOnce(t *testing.T) {
+// As in the kernel: internal/oracle has it recorded.
+func TestAHigherThresholdRelievesAtOnceALowerOneHoldsFromTheNextConnectionOn(t *testing.T) {
 	var c Counts
 	for range 10 {
 		c.Begin(true)
 	}
 	for _, step := range []struct {
 		upper, lower uint32
-		want         bool
+		want, then   bool // at once, and with one connection more
 	}{
-		{10, 0, true}, {11, 0, true} /* 9 would clear it */, {20, 0, false}, {11, 0, false}, {5, 1, true}, {5, 1, true}, {0, 0, false},
+		{10, 0, false, true}, {10, 0, true, true}, {9, 1, true, true}, {12, 0, false, false},
+		{20, 0, false, false}, {11, 0, false, true}, {0, 0, false, false}, {5, 5, false, true}, {4, 4, true, true},
 	} {
 		if c.SetThresholds(step.upper, step.lower); c.Overloaded() != step.want {
 			t.Errorf("-x %d -y %d: %v", step.upper, step.lower, c.Overloaded())
 		}
+		if c.Begin(true); c.Overloaded() != step.then {
+			t.Errorf("-x %d -y %d and one more: %v", step.upper, step.lower, c.Overloaded())
+		}
+		c.End(true)
 	}
 }
 
