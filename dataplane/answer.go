@@ -13,7 +13,9 @@ type errorKind uint8
 const (
 	errNoServer errorKind = iota // port unreachable
 	errHost                      // host or address unreachable
+	errNet                       // net unreachable, no route
 	errTTL
+	errLate // fragments that did not come
 	errTooBig
 )
 
@@ -21,7 +23,9 @@ const (
 var errorTypes = [...][2][2]uint8{
 	errNoServer: {{packet.Unreachable, 3}, {packet.Unreachable6, 4}},
 	errHost:     {{packet.Unreachable, 1}, {packet.Unreachable6, 3}},
+	errNet:      {{packet.Unreachable, 0}, {packet.Unreachable6, 0}},
 	errTTL:      {{packet.TimeExceeded, 0}, {packet.TimeExceeded6, 0}},
+	errLate:     {{packet.TimeExceeded, 1}, {packet.TimeExceeded6, 1}},
 	errTooBig:   {{packet.Unreachable, 4}, {packet.TooBig6, 0}},
 }
 
@@ -61,6 +65,7 @@ func (w *Worker) answerError(b *Batch, i int, e errorKind, mtu int, why Reason) 
 		b.finish(i, Drop, ErrorLimited)
 		return
 	}
+	w.noteRoute(b, i, src, e == errHost)
 	t := e.of(p.V6)
 	n := packet.BuildError(w.scratch[:], p, src, t[0], t[1], uint32(mtu))
 	if n > 0 && w.answer(b, i, n, why) {
@@ -68,6 +73,21 @@ func (w *Worker) answerError(b *Batch, i int, e errorKind, mtu int, why Reason) 
 		return
 	}
 	b.finish(i, Drop, why)
+}
+
+// noteRoute writes own into the record route option of packet i, as Linux has
+// done by the time it quotes a packet: twice when it has no route for it, and
+// with a checksum only where it made the header itself.
+func (w *Worker) noteRoute(b *Batch, i int, own packet.Addr, twice bool) {
+	p := &b.packets[i]
+	if b.whole {
+		packet.FillRecordRoute(p, own)
+	} else {
+		packet.NoteRoute(p, own)
+	}
+	if twice {
+		packet.NoteRoute(p, own)
+	}
 }
 
 // answer sends the n bytes of scratch back to where packet i came from, in its

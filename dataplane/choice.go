@@ -177,6 +177,9 @@ func (w *Worker) connect(b *Batch, i int, got *choice) {
 		w.control[at] = got.template
 	}
 	b.conn[i] = at
+	if got.state == conntrack.OnePacket && !w.config.Deviations.Has(service.OnePacketAnswers) {
+		w.spent = append(w.spent, w.table.Name(at))
+	}
 	if b.kinds[i] == kindError {
 		w.table.Hasten(at, errorLife)
 	}

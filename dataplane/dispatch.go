@@ -140,7 +140,8 @@ func (w *Worker) nextID() uint32 {
 }
 
 // recut sends packet i in pieces: a reassembled datagram, or one larger than
-// the MTU. A datagram leaves in pieces no larger than the largest it came in.
+// the MTU. A datagram leaves in pieces no larger than the largest it came in,
+// one of IPv6 in those that it came in, as Linux has it.
 func (w *Worker) recut(b *Batch, i int, id HopID) {
 	p := &b.packets[i]
 	mtu := w.hops.at(id).mtu()
@@ -152,6 +153,9 @@ func (w *Worker) recut(b *Batch, i int, id HopID) {
 		}
 	}
 	cut := packet.NewFragmenter(p, nil, mtu, ip)
+	if b.whole && p.V6 {
+		cut.KeepCuts(w.frags.cuts)
+	}
 	if cut.Pieces() == 0 {
 		b.finish(i, Drop, TooBig)
 		return

@@ -55,6 +55,17 @@ func (w *Worker) end(at conntrack.Index) {
 	w.settleGone()
 }
 
+// endSpent ends the connections of datagrams whose answers nobody awaits.
+func (w *Worker) endSpent() {
+	for _, name := range w.spent {
+		if at := w.table.Named(name); at != conntrack.None {
+			w.table.Remove(at)
+		}
+	}
+	w.spent = w.spent[:0]
+	w.settleGone()
+}
+
 // sweeps reports whether there is work that should not wait.
 func (w *Worker) sweeps() bool { return w.defence.weak.left > 0 || w.orphans.left > 0 }
 

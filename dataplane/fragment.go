@@ -1,19 +1,19 @@
 package dataplane
 
 import (
-	"encoding/binary"
-	"slices"
-
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
 )
 
 const (
-	fragmentPatience = 5 * Second
-	maxPieces        = 64
-	datagramSets     = 32
-	datagramWays     = 8
-	maxDatagram      = 65535 + 128 // with Ethernet header and tags
+	shortPatience = 5 * Second // for the rest of a datagram
+	ipv4Patience  = 30 * Second
+	ipv6Patience  = 60 * Second
+
+	maxPieces    = 64
+	datagramSets = 32
+	datagramWays = 8
+	maxDatagram  = 65535 + 128 // with Ethernet header and tags
 )
 
 // piece is one fragment of a datagram, held in its frame.
@@ -22,7 +22,10 @@ type piece struct {
 	off, len uint16 // of its payload in the datagram
 	at       uint16 // of its payload in the frame
 	ip       uint16 // length of its IP packet
+	joined   bool   // came right behind the one before it: both are one run
 }
+
+func (x *piece) end() int { return int(x.off) + int(x.len) }
 
 // datagram is what has arrived of one.
 type datagram struct {
@@ -36,6 +39,7 @@ type datagram struct {
 	since    Time
 	n        int
 	total    int // payload bytes, 0 until the last fragment is here
+	farthest int // payload byte that was seen
 	have     int
 	pieces   [maxPieces]piece // by offset
 }
@@ -44,9 +48,12 @@ type datagram struct {
 // and in any order. Nothing of a datagram leaves before all of it is here.
 type fragments struct {
 	held, limit int
-	oldest      Time // no datagram is older
+	oldest      Time    // no datagram is older
+	patience    [2]Time // of IPv4 and IPv6
 	seed        uint64
 	sets        [datagramSets][datagramWays]datagram
+	lone        datagram // of one fragment
+	cuts        []uint16 // payload bytes of the fragments of the datagram that is whole
 	buffer      [maxDatagram]byte
 }
 
@@ -54,7 +61,15 @@ func (q *fragments) init(l Limits, total int, seed uint64) {
 	if q.limit = l.Fragments; q.limit == 0 {
 		q.limit = max(total/16, 8)
 	}
-	q.seed = seed
+	q.seed, q.cuts = seed, make([]uint16, 0, maxPieces)
+}
+
+// wait says how long datagrams wait for their rest.
+func (q *fragments) wait(short bool) {
+	q.patience = [2]Time{ipv4Patience, ipv6Patience}
+	if short {
+		q.patience = [2]Time{shortPatience, shortPatience}
+	}
 }
 
 func (q *fragments) len() int { return q.held }
@@ -67,11 +82,19 @@ func (q *fragments) hold(w *Worker, b *Batch, i int) {
 		at = int(p.FragHeader) + 8
 	}
 	n := len(p.Data) - at
-	x := piece{b.frames[i], p.FragOffset, uint16(n), uint16(at), uint16(p.IPLen())}
+	if p.MoreFragments {
+		n &^= 7 // as Linux does with an uneven one
+	}
+	x := piece{frame: b.frames[i], off: p.FragOffset, len: uint16(n), at: uint16(at), ip: uint16(p.IPLen())}
 	if q.held >= q.limit {
 		q.evict(w)
 	}
-	d := q.find(w, b, p, i)
+	d := &q.lone
+	if p.MoreFragments || p.FragOffset != 0 {
+		d = q.find(w, b, p, i)
+	} else {
+		*d = q.datagram(w, b, p, i)
+	}
 	d.toServer = d.toServer || b.how[i] == asPieceToServer
 	b.finish(i, Hold, Unexplained)
 	if why := d.add(x, p.MoreFragments); why != Unexplained {
@@ -91,16 +114,13 @@ func (q *fragments) hold(w *Worker, b *Batch, i int) {
 // find returns the datagram of p, a fresh one if it is the first fragment
 // seen.
 func (q *fragments) find(w *Worker, b *Batch, p *packet.Packet, i int) *datagram {
-	proto := p.Proto
-	if p.V6 {
-		proto = 0 // RFC 8200 section 4.5: addresses and identification alone
-	}
+	fresh := q.datagram(w, b, p, i)
 	h := (p.Src.Lo ^ p.Src.Hi ^ p.Dst.Lo<<7 ^ uint64(p.FragID)<<24 ^ q.seed) * 0xbf58476d1ce4e5b9
 	set := &q.sets[h>>59]
 	at := &set[0]
 	for k := range set {
 		d := &set[k]
-		if d.used && d.src == p.Src && d.dst == p.Dst && d.id == p.FragID && d.proto == proto && d.link == b.link[i] {
+		if d.used && d.src == p.Src && d.dst == p.Dst && d.id == p.FragID && d.proto == fresh.proto && d.link == b.link[i] {
 			return d
 		}
 		if !d.used || at.used && d.since < at.since {
@@ -110,40 +130,70 @@ func (q *fragments) find(w *Worker, b *Batch, p *packet.Packet, i int) *datagram
 	if at.used {
 		q.drop(w, at, HoldFull)
 	}
-	*at = datagram{src: p.Src, dst: p.Dst, id: p.FragID, proto: proto, used: true, link: b.link[i], nic: b.nics[i], since: w.now}
+	*at = fresh
 	if q.held == 0 || w.now < q.oldest {
 		q.oldest = w.now
 	}
 	return at
 }
 
-// add puts x in its place. A fragment that is here already is dropped alone,
-// one that overlaps spoils the datagram (RFC 5722, and Linux for IPv4 too).
-func (d *datagram) add(x piece, more bool) Reason {
-	end := int(x.off) + int(x.len)
-	k := 0
-	for k < d.n && d.pieces[k].off < x.off {
-		k++
+// datagram returns a fresh one, that of p.
+func (q *fragments) datagram(w *Worker, b *Batch, p *packet.Packet, i int) datagram {
+	proto := p.Proto
+	if p.V6 {
+		proto = 0 // RFC 8200 section 4.5: addresses and identification alone
 	}
+	return datagram{src: p.Src, dst: p.Dst, id: p.FragID, proto: proto, used: true, link: b.link[i], nic: b.nics[i], since: w.now}
+}
+
+// add puts x in its place. A fragment whose bytes are here already is dropped
+// alone; one that overlaps, or tells of another end, spoils the datagram (RFC
+// 5722, and Linux for IPv4 too).
+func (d *datagram) add(x piece, more bool) Reason {
+	end := x.end()
 	switch {
-	case k < d.n && d.pieces[k].off == x.off && d.pieces[k].len == x.len:
-		return Recut // a duplicate: its bytes are here already
+	case x.len == 0, end > 65535, more && d.total > 0 && end > d.total,
+		!more && (end < d.farthest || d.total > 0 && end != d.total):
+		return BadFragment
 	case d.n == maxPieces:
 		return HoldFull
-	case k > 0 && int(d.pieces[k-1].off)+int(d.pieces[k-1].len) > int(x.off),
-		k < d.n && end > int(d.pieces[k].off),
-		!more && (d.total > 0 || k < d.n), more && d.total > 0 && end > d.total,
-		x.len == 0, end > 65535:
-		return BadFragment
 	}
-	if !more {
+	if d.farthest = max(d.farthest, end); !more {
 		d.total = end
+	}
+	k, why := d.place(&x)
+	if why != Unexplained {
+		return why
 	}
 	copy(d.pieces[k+1:d.n+1], d.pieces[k:d.n])
 	d.pieces[k] = x
 	d.n++
 	d.have += int(x.len)
 	return Unexplained
+}
+
+// place finds where x belongs among the pieces. Like Linux it takes x for a
+// duplicate when it lies inside of one run, pieces that came one right behind
+// the other.
+func (d *datagram) place(x *piece) (k int, why Reason) {
+	for at := 0; at < d.n; {
+		last := at
+		for last+1 < d.n && d.pieces[last+1].joined {
+			last++
+		}
+		from, to := d.pieces[at].off, d.pieces[last].end()
+		switch {
+		case from <= x.off && x.end() <= to:
+			return 0, Recut
+		case int(x.off) < to && x.end() > int(from):
+			return 0, BadFragment
+		case to <= int(x.off):
+			k = last + 1
+		}
+		at = last + 1
+	}
+	x.joined = k == d.n && k > 0 && d.pieces[k-1].end() == int(x.off)
+	return k, Unexplained
 }
 
 // drop gives all fragments of d back.
@@ -172,7 +222,7 @@ func (q *fragments) evict(w *Worker) {
 
 // expire drops what did not become whole in time.
 func (q *fragments) expire(w *Worker) {
-	if q.held == 0 || w.now-q.oldest < fragmentPatience {
+	if q.held == 0 || w.now-q.oldest < q.patience[0] {
 		return
 	}
 	q.oldest = w.now
@@ -182,8 +232,12 @@ func (q *fragments) expire(w *Worker) {
 			if !d.used {
 				continue
 			}
-			if w.now-d.since >= fragmentPatience {
-				q.drop(w, d, FragmentTimeout)
+			patience := q.patience[0]
+			if !d.src.Is4() {
+				patience = q.patience[1]
+			}
+			if w.now-d.since >= patience {
+				q.giveUp(w, d)
 			} else {
 				q.oldest = min(q.oldest, d.since)
 			}
@@ -191,119 +245,36 @@ func (q *fragments) expire(w *Worker) {
 	}
 }
 
-// finish puts a whole datagram together and lets it take every stage but
-// parse. What belongs to no service goes up as it came.
-func (q *fragments) finish(w *Worker, d *datagram) {
-	b := &w.whole
-	b.received(1, int(d.nic))
-	b.whole, b.limit, b.id = true, 0, d.id
-	if d.toServer {
-		b.how[0] = toServer
+// giveUp drops an incomplete datagram. Its sender hears of it if the first
+// fragment is there.
+func (q *fragments) giveUp(w *Worker, d *datagram) {
+	if d.n > 0 && d.pieces[0].off == 0 && q.tellLate(w, d) {
+		w.Counters.Dropped[FragmentTimeout]++
+		w.Counters.Errors++
+		q.held--
+		d.n--
+		copy(d.pieces[:d.n], d.pieces[1:])
 	}
-	for k := range d.n {
-		b.limit = max(b.limit, int(d.pieces[k].ip))
-	}
-	n := q.assemble(w, d)
-	if fault := packet.Parse(q.buffer[:n], &b.packets[0]); fault != packet.OK {
-		q.drop(w, d, ofFault(fault))
-		return
-	}
-	w.classify(b, 0)
-	w.aim(b)
-	w.track(b, 0)
-	if b.verdicts[0] == HandOver {
-		q.handOver(w, d)
-		return
-	}
-	w.schedule(b, 0)
-	w.rewrite(b, 0)
-	switch b.verdicts[0] {
-	case PassUp:
-		q.passUp(w, d)
-	default:
-		q.drop(w, d, b.reasons[0])
-	}
+	q.drop(w, d, FragmentTimeout)
 }
 
-// handOver gives the pieces to the worker that owns the connection, which puts
-// them together again.
-func (q *fragments) handOver(w *Worker, d *datagram) {
-	b := &w.whole
-	for k := range d.n {
-		b.frames[0] = d.pieces[k].frame
-		if w.handOver(b, 0, w.heir, w.bequest); b.verdicts[0] == HandOver {
-			w.Counters.Handed++
-		} else {
-			w.drop(b.frames[0].Addr, HandFull)
+// tellLate sends the error in the frame of the first fragment.
+func (q *fragments) tellLate(w *Worker, d *datagram) bool {
+	p, f := &w.whole.packets[0], d.pieces[0].frame
+	if packet.Parse(w.pool.Data(f), p) != packet.OK || !packet.MayError(p) {
+		return false
+	}
+	src := p.Dst
+	if !w.config.own.has(src) {
+		if src = w.config.Links[d.link].source(p.V6); !p.V6 && p.TTL > 1 {
+			p.Forward() // Linux has done so by then
 		}
 	}
-	q.held -= d.n
-	d.used, d.n = false, 0
-}
-
-func (q *fragments) passUp(w *Worker, d *datagram) {
-	b := &w.whole
-	for k := range d.n {
-		b.frames[0] = d.pieces[k].frame
-		w.passUp(b, 0)
+	if src == (packet.Addr{}) || !w.limiter.allow(w.now, p.Src) {
+		return false
 	}
-	q.held -= d.n
-	d.used, d.n = false, 0
-}
-
-// assemble writes the datagram to the buffer as one packet without fragment
-// fields, and returns its length.
-func (q *fragments) assemble(w *Worker, d *datagram) int {
-	first := w.pool.Data(d.pieces[0].frame)
-	head := int(d.pieces[0].at)
-	p := &w.whole.packets[0]
-	if packet.Parse(first, p) != packet.OK || head+d.total > len(q.buffer) {
-		return 0
-	}
-	l3 := int(p.L3)
-	if p.V6 {
-		head -= 8
-	}
-	n := copy(q.buffer[:], first[:head])
-	for _, x := range d.pieces[:d.n] {
-		n += copy(q.buffer[n:], w.pool.Data(x.frame)[x.at:int(x.at)+int(x.len)])
-	}
-	if p.V6 {
-		unfragment6(q.buffer[:n], l3, first[head])
-	} else {
-		unfragment4(q.buffer[:n], l3, head)
-	}
-	return n
-}
-
-func unfragment4(b []byte, l3, head int) {
-	h := b[l3:head]
-	if len(b)-l3 > 65535 {
-		h[0] = 0 // longer than IP allows: Parse refuses it
-		return
-	}
-	binary.BigEndian.PutUint16(h[2:4], uint16(len(b)-l3))
-	binary.BigEndian.PutUint16(h[6:8], 0)
-	binary.BigEndian.PutUint16(h[10:12], 0)
-	binary.BigEndian.PutUint16(h[10:12], packet.Checksum(h, 0))
-}
-
-// unfragment6 lets the header in front of the fragment header, whose bytes are
-// gone, name what follows.
-func unfragment6(b []byte, l3 int, next uint8) {
-	if len(b)-l3-40 > 65535 {
-		b[l3] = 0
-		return
-	}
-	binary.BigEndian.PutUint16(b[l3+4:], uint16(len(b)-l3-40))
-	const fragmentHeader = 44
-	for at, off := l3+6, l3+40; at < len(b); at, off = off, off+8+8*int(b[off+1]) {
-		if b[at] == fragmentHeader {
-			b[at] = next
-			return
-		}
-		if off+8 > len(b) || !slices.Contains([]uint8{0, 43, 60}, b[at]) {
-			return
-		}
-	}
+	packet.NoteRoute(p, src)
+	e := errLate.of(p.V6)
+	n := packet.BuildError(w.scratch[:], p, src, e[0], e[1], 0)
+	return n > 0 && w.reply(f.Addr, n, d.link, MAC(p.Data[6:12]))
 }

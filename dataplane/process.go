@@ -61,6 +61,9 @@ func (w *Worker) Process(b *Batch) {
 		w.schedule(b, i)
 		w.rewrite(b, i)
 	}
+	if len(w.spent) > 0 {
+		w.endSpent()
+	}
 }
 
 // received makes b the first n frames, received on a NIC.

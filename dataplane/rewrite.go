@@ -197,11 +197,16 @@ func (w *Worker) hopTo(dst, src packet.Addr, in LinkID, hash uint32) (HopID, Rea
 	return id, Unexplained
 }
 
-// unroutable drops packet i, with the error that a router sends.
+// unroutable drops packet i. Its sender hears of a missing route: a client
+// that the server cannot be reached, a server that the client's network
+// cannot.
 func (w *Worker) unroutable(b *Batch, i int, why Reason) {
-	if why == NoRoute {
+	switch {
+	case why != NoRoute:
+		b.finish(i, Drop, why)
+	case b.dir[i] == conntrack.ToServer:
 		w.answerError(b, i, errHost, 0, why)
-		return
+	default:
+		w.answerError(b, i, errNet, 0, why)
 	}
-	b.finish(i, Drop, why)
 }

@@ -28,7 +28,7 @@ const (
 	BadOption                     // IPv4 options that cannot be read
 	Martian                       // source no host can have: 127/8, multicast, an own address
 	SourceRoute                   // IPv4 source route option
-	BadFragment                   // overlapping, too long, or a header split over fragments
+	BadFragment                   // overlapping, too long, or telling of another end
 	BadExtension                  // IPv6 extension headers that cannot be read
 	NoLink                        // VLAN tags that no configured link has
 	NoConn                        // answered with a reset: no connection and no SYN

@@ -123,18 +123,19 @@ func (w *Worker) tellUnreachable(x *waitingFrame, p *packet.Packet) bool {
 	if s == nil {
 		return false
 	}
-	src := x.from.virtual
+	own, src := w.config.Links[x.from.link].source(p.V6), x.from.virtual
 	if x.from.dir == conntrack.ToServer {
 		p.Restore(packet.Endpoint{Addr: src, Port: x.from.port}, packet.Destination)
 		p.PutPort(x.from.peer, packet.Source)
 	} else {
-		src = w.config.Links[x.from.link].source(p.V6)
+		src = own
 		p.Restore(packet.Endpoint{Addr: s.real.Addr, Port: x.from.port}, packet.Source)
 		p.PutPort(x.from.peer, packet.Destination)
 	}
 	if src == (packet.Addr{}) || !w.limiter.allow(w.now, p.Src) {
 		return false
 	}
+	packet.FillRecordRoute(p, own)
 	e := errHost.of(p.V6)
 	n := packet.BuildError(w.scratch[:], p, src, e[0], e[1], 0)
 	return n > 0 && w.reply(x.frame.Addr, n, x.from.link, x.from.mac)

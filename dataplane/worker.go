@@ -140,6 +140,8 @@ type Worker struct {
 	control []uint32 // by conntrack.Index, the template of what is controlled
 	warm    uint64   // keeps the stage that touches table lines alive
 
+	spent []conntrack.Name // of datagrams in hand whose answers nobody awaits
+
 	defence   defence
 	deletions uint32 // of servers, that dropOrphans knows of
 	orphans   sweep  // for connections of deleted servers
@@ -179,6 +181,8 @@ func NewWorker(s Setup) (*Worker, error) {
 	w.frags.init(s.Limits, w.total, s.Seed)
 	w.limiter, w.probes = newLimiter(s.Seed), newProbes()
 	w.table.Idle = w.whenIdle
+	w.frags.wait(true)
+	w.spent = make([]conntrack.Name, 0, 2*BatchSize) // a batch, and the datagrams that it makes whole
 	w.claims = bucket{rate: 100, burst: 100}
 	w.sleeper.nap = s.Nap
 	return w, nil
@@ -191,6 +195,7 @@ func (w *Worker) Adopt(c *Config, stats []Stat) {
 	changed := c.Settings != w.config.Settings
 	w.config, w.stats, w.table.Pairs = c, stats, c.pairs
 	w.table.SetAliases(c.Deviations.Has(service.OtherClientPorts))
+	w.frags.wait(c.Deviations.Has(service.ShortFragmentWait))
 	if changed {
 		w.gauge()
 	}

@@ -46,9 +46,6 @@ func (p *Packet) parse6(frame []byte, l3 int) Fault {
 	}
 	p.FragHeader = uint16(c.fragment)
 	p.FragID = binary.BigEndian.Uint32(p.Data[c.fragment+4:])
-	if !c.more && c.offset == 0 {
-		return p.parseTransport(p.Data[c.end:]) // an atomic fragment is whole (RFC 6946)
-	}
 	return p.parseFragment(p.Data[c.end:], c.offset, c.more, c.end-c.afterFragment())
 }
 

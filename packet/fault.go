@@ -14,7 +14,7 @@ const (
 	BadOption          // IPv4 options that cannot be read
 	Martian            // an address that no packet on a wire may carry
 	SourceRoute        // asks for a route of its own (LSRR, SSRR, IPv6 routing header)
-	BadFragment        // overlong, uneven, or a transport header cut in two
+	BadFragment        // overlong, or an uneven one of IPv6
 	BadExtension       // IPv6 extension headers that cannot be read
 	NumFaults          // how many there are
 )

@@ -11,12 +11,13 @@ type Fragmenter struct {
 	nextAt  int // IPv6: offset of the byte that names what follows header
 	next    uint8
 	v6, df  bool
-	more    bool   // the payload is not the end of the datagram
-	whole   bool   // fits in one piece
-	left    int    // pieces to come
-	chunk   int    // payload bytes of a piece, a multiple of 8
-	offset  int    // of payload in the datagram
-	id      uint32 // identification of all pieces
+	more    bool     // the payload is not the end of the datagram
+	whole   bool     // fits in one piece
+	left    int      // pieces to come
+	chunk   int      // payload bytes of a piece, a multiple of 8
+	cuts    []uint16 // of the pieces to come, in place of chunk; nil = none
+	offset  int      // of payload in the datagram
+	id      uint32   // identification of all pieces
 }
 
 // NewFragmenter cuts p into packets of at most mtu bytes that carry id. The
@@ -68,6 +69,18 @@ func NewFragmenter(p *Packet, payload []byte, mtu int, id uint32) Fragmenter {
 	return f
 }
 
+// KeepCuts makes the pieces carry as many payload bytes as cuts says, if that
+// is all of the payload. Each must fit the MTU.
+func (f *Fragmenter) KeepCuts(cuts []uint16) {
+	sum := 0
+	for _, n := range cuts {
+		sum += int(n)
+	}
+	if f.left > 0 && !f.whole && sum == len(f.payload) {
+		f.cuts, f.left = cuts, len(cuts)
+	}
+}
+
 // Pieces returns how many packets are still to come.
 func (f *Fragmenter) Pieces() int { return f.left }
 
@@ -80,7 +93,7 @@ func (f *Fragmenter) Next(dst []byte) int {
 	n := len(f.payload)
 	extra := 0
 	if !f.whole {
-		n = min(n, f.chunk)
+		n = f.nextCut()
 		if f.v6 {
 			extra = fragmentLen
 		}
@@ -93,7 +106,7 @@ func (f *Fragmenter) Next(dst []byte) int {
 	frame := dst[:length:length]
 	copy(frame, f.header)
 	copy(frame[head+extra:], f.payload[:n])
-	f.payload = f.payload[n:]
+	f.payload, f.cuts = f.payload[n:], f.cuts[min(1, len(f.cuts)):]
 	f.left--
 	more := f.more || f.left > 0
 	if f.v6 {
@@ -103,6 +116,14 @@ func (f *Fragmenter) Next(dst []byte) int {
 	}
 	f.offset += n
 	return length
+}
+
+// nextCut returns how much of the payload the next piece carries.
+func (f *Fragmenter) nextCut() int {
+	if len(f.cuts) > 0 {
+		return min(len(f.payload), int(f.cuts[0]))
+	}
+	return min(len(f.payload), f.chunk)
 }
 
 func (f *Fragmenter) finish4(packet []byte, ihl int, more bool) {

@@ -35,20 +35,19 @@ func MayError(p *Packet) bool {
 // address src sends to p.Src, and returns its length, 0 if dst is too short or
 // src of the other family. It quotes the packet as it is in p.Data, with as
 // much of it as the error may carry. mtu is for "fragmentation needed" and
-// "packet too big". The frame has no VLAN tag and goes back to where p came
-// from.
+// "packet too big". IPv4 options that record the way are echoed, src among
+// them. The frame has no VLAN tag and goes back to where p came from.
 func BuildError(dst []byte, p *Packet, src Addr, typ, code uint8, mtu uint32) int {
-	if src.Is4() == p.V6 {
-		return 0
-	}
 	room, proto, tos := maxError-ipv4Len-icmpLen, ICMP, uint8(controlTOS)
 	if p.V6 {
 		room, proto, tos = maxError6-ipv6Len-icmpLen, ICMPv6, 0
 	}
+	var space [maxOptions]byte
+	options, ok := echo(&space, p, src)
 	quoted := p.Data[p.L3:]
-	quoted = quoted[:min(len(quoted), room)]
-	frame := answer(dst, p, icmpLen+len(quoted))
-	if frame == nil {
+	quoted = quoted[:min(len(quoted), room-len(options))]
+	frame := answer(dst, p, len(options)+icmpLen+len(quoted))
+	if frame == nil || !ok || src.Is4() == p.V6 {
 		return 0
 	}
 	body := frame[len(frame)-icmpLen-len(quoted):]
@@ -69,5 +68,8 @@ func BuildError(dst []byte, p *Packet, src Addr, typ, code uint8, mtu uint32) in
 	// Without DF the identification must vary (RFC 6864). The checksum does,
 	// with all that is quoted, and needs no state.
 	writeIP(frame[ethLen:], src, p.Src, proto, tos, c, false)
+	if len(options) > 0 {
+		insertOptions(frame[ethLen:], options)
+	}
 	return len(frame)
 }

@@ -41,7 +41,7 @@ type Packet struct {
 	DF       bool // IPv4 "don't fragment"
 	Options  bool // IPv4 options are present
 	IsError  bool // an ICMP error message
-	Fragment bool // a part of a datagram
+	Fragment bool // a part of a datagram, or an IPv6 one that is the whole of it
 
 	MoreFragments bool      // valid if Fragment
 	Tags          uint8     // number of VLAN tags

@@ -129,20 +129,16 @@ func martian4(src uint32) bool {
 }
 
 // parseFragment checks the place of a fragment that carries b; extra is what
-// the length of the whole packet counts besides.
+// the length of the whole packet counts besides. Its transport header may go
+// on in the next one: who needs it puts the datagram together first.
 func (p *Packet) parseFragment(b []byte, offset int, more bool, extra int) Fault {
 	p.Fragment, p.FragOffset, p.MoreFragments = true, uint16(offset), more
 	n := len(b)
-	if more && (n == 0 || n%8 != 0) || offset+n+extra > maxIPv4 {
+	if more && p.V6 && (n == 0 || n%8 != 0) || offset+n+extra > maxIPv4 {
 		return BadFragment
 	}
 	if offset == 0 {
 		return p.parseTransport(b)
-	}
-	// A later fragment that reaches into the header could change what the
-	// first one was judged by (RFC 1858, RFC 3128).
-	if p.Proto == TCP && offset < tcpLen || p.Proto == SCTP && offset < sctpLen {
-		return BadFragment
 	}
 	return OK
 }
@@ -186,10 +182,11 @@ func (p *Packet) parseTransport(b []byte) Fault {
 	return OK
 }
 
-// short is the fault of a transport header that the IP packet cuts off.
+// short is the fault of a transport header that the IP packet cuts off; it is
+// none of a fragment.
 func (p *Packet) short() Fault {
 	if p.Fragment {
-		return BadFragment
+		return OK
 	}
 	return Truncated
 }

@@ -23,6 +23,8 @@ const (
 	OtherClientPorts
 	IdleProbes
 	IdleResets
+	OnePacketAnswers
+	ShortFragmentWait
 
 	allDeviations = 1<<iota - 1
 )

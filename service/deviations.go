@@ -32,6 +32,14 @@ var deviations = [...]Deviation{
 		IPVS: "both ends of a forgotten TCP connection learn of it with their next packet",
 		LVX:  "both ends of a TCP connection are reset when it was idle for its timeout, whatever they know",
 	}, {
+		Name: "one-packet-answers", Switch: OnePacketAnswers, Default: true,
+		IPVS: "answers to the datagrams of a service with `-o` and `-m` leave untranslated, so that no client takes them",
+		LVX:  "answers to datagrams of `-o` come from the VIP; one is awaited for 10 s",
+	}, {
+		Name: "short-fragment-wait", Switch: ShortFragmentWait, Default: true,
+		IPVS: "an incomplete datagram waits 30 s for its rest, one of IPv6 60 s",
+		LVX:  "an incomplete datagram waits 5 s for its rest",
+	}, {
 		IPVS: "`ipvsadm -a` without `-m` is direct routing",
 		LVX:  "it is refused",
 		Why:  "masquerading is the only forwarding method that there is",
@@ -39,6 +47,18 @@ var deviations = [...]Deviation{
 		IPVS: "persistence remembers every client, while there is memory",
 		LVX:  "it remembers at most as many as `--conns`; then one without connections gives way, or the newcomer is dropped",
 		Why:  "nothing here grows without bound",
+	}, {
+		IPVS: "incomplete datagrams take at most 4 MB",
+		LVX:  "incomplete datagrams take at most 1/16 of the frames, each at most 64 fragments; the oldest gives way",
+		Why:  "frames are what the NICs receive into",
+	}, {
+		IPVS: "up to 101 packets wait for a neighbour's MAC address",
+		LVX:  "3 frames wait for a neighbour, of all neighbours at most 1/32 of the frames",
+		Why:  "the same",
+	}, {
+		IPVS: "the time of day is written into the IPv4 timestamp option",
+		LVX:  "the timestamp option stays as it came",
+		Why:  "the fast path reads no clock, and no router has to",
 	}, {
 		IPVS: "drop_entry, drop_packet and secure_tcp 1 and 2 are on while memory is short",
 		LVX:  "they are on while the connection table is",

@@ -11,6 +11,7 @@ import (
 	"path/filepath"
 	"slices"
 	"strconv"
+	"strings"
 	"testing"
 	"time"
 
@@ -28,6 +29,9 @@ const (
 // plan says what is played: all scripts and cells, and random scenarios.
 func plan(t *testing.T) []*record.Scenario {
 	t.Helper()
+	if only := os.Getenv("IPVS_ONLY"); only != "" {
+		return slices.DeleteFunc(scripts(t), func(s *record.Scenario) bool { return !slices.Contains(strings.Split(only, ","), s.Scenario) })
+	}
 	all := append(scripts(t), matrix()...)
 	seeds, first := 220, uint64(1)
 	if os.Getenv("IPVS_SHORT") != "" {

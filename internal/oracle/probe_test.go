@@ -30,6 +30,7 @@ type probe struct {
 	inner            *probe // quoted by an ICMP error
 	cut              int    // length that the quoted packet is cut to
 	fragment         int    // payload bytes of each fragment, 0 = whole
+	part             [2]int // payload bytes of the one fragment that is sent: offset and number, 0 = all
 	backward, spoilt bool   // fragments from the last to the first; IPv4 header checksum wrong
 }
 
@@ -161,15 +162,18 @@ func (p *probe) packet() []byte {
 // pieces returns the packets of p: one, or its fragments.
 func (p *probe) pieces() [][]byte {
 	whole := p.packet()
-	if p.fragment == 0 {
+	if p.fragment == 0 && p.part[1] == 0 {
 		return [][]byte{whole}
 	}
 	head := 40
 	if !p.v6() {
 		head = int(whole[0]&15) * 4
 	}
-	var all [][]byte
 	load, size := whole[head:], p.fragment/8*8
+	if from, n := p.part[0], p.part[1]; n > 0 {
+		return [][]byte{p.piece(whole[:head], load[from:from+n], from, from+n < len(load))}
+	}
+	var all [][]byte
 	for at := 0; at < len(load); at += size {
 		end := min(at+size, len(load))
 		all = append(all, p.piece(whole[:head], load[at:end], at, end < len(load)))
@@ -297,6 +301,10 @@ func (p *probe) set(name, value string) {
 		p.cut = number()
 	case "fragment":
 		p.fragment = number()
+	case "part":
+		from, n, _ := strings.Cut(value, ":")
+		p.part[0], _ = strconv.Atoi(from)
+		p.part[1], _ = strconv.Atoi(n)
 	case "backward":
 		p.backward = number() != 0
 	case "spoilt":
