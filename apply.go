@@ -82,7 +82,7 @@ func (d *Director) replace(set *service.Set) error {
 // command": answers are caught before the first request leaves.
 func (d *Director) install(set *service.Set) error {
 	d.roster.Warm(dataplane.Monotonic()())
-	if err := d.roster.Apply(set.Services()); err != nil {
+	if err := d.roster.Apply(set); err != nil {
 		return err
 	}
 	d.set = set

@@ -29,7 +29,7 @@ func meterLab(t *testing.T) (*service.Set, *dataplane.Roster, service.Key, []dat
 	if err != nil {
 		t.Fatal(err)
 	}
-	if err := roster.Apply(set.Services()); err != nil {
+	if err := roster.Apply(set); err != nil {
 		t.Fatal(err)
 	}
 	roster.Publish()

@@ -76,7 +76,7 @@ func TestTheLastServiceOfAFamilyIsSteeredNoLonger(t *testing.T) {
 		if err := d.set.Apply(e); err != nil {
 			t.Fatal(err)
 		}
-		if err := roster.Apply(d.set.Services()); err != nil {
+		if err := roster.Apply(d.set); err != nil {
 			t.Fatal(err)
 		}
 		for _, s := range roster.Servers() {

@@ -22,7 +22,7 @@ type Config struct {
 	partial  uint64        // links whose peers may leave checksums partial
 	exits    [MaxLinks]exit
 	index    serviceIndex
-	servers  []*Server // by slot, nil = unused
+	servers  []*Server // by slot
 	anyPort  bool      // a service takes all ports that no other has
 	marks    []*marks  // by link; nil = no service has packets by firewall mark
 	plain    bool      // plain packets may take the shortcut
@@ -47,6 +47,7 @@ type Service struct {
 	Key     service.Key
 	virtual packet.Endpoint
 	proto   uint8
+	listed  bool // in Roster.order
 
 	mu        spin
 	scheduler scheduler.Scheduler
@@ -68,6 +69,7 @@ type Server struct {
 	kept     atomic.Int32  // templates
 	links    atomic.Uint64 // links over which its replies may come, one bit each
 	deleted  atomic.Bool
+	gone     bool        // its slot is free: the Roster's
 	quiet    atomic.Bool // its weight is 0
 	warms    bool        // it is in its slow start, for the Roster
 	began    Time

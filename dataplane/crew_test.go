@@ -299,7 +299,7 @@ func (s *script) change(t *testing.T, line string) {
 	if err := s.set.Apply(c.Edit); err != nil {
 		t.Fatal(err)
 	}
-	if err := s.roster.Apply(s.set.Services()); err != nil {
+	if err := s.roster.Apply(&s.set); err != nil {
 		t.Fatal(err)
 	}
 	for _, srv := range s.roster.Servers() {

@@ -122,7 +122,7 @@ func (r *Roster) SetMarks(rules []service.MarkRule) {
 	if slices.Equal(rules, r.rules) && len(r.zones) == len(r.links) {
 		return
 	}
-	r.rules, r.zones = slices.Clone(rules), nil
+	r.rules, r.zones, r.last = slices.Clone(rules), nil, nil
 	for _, l := range r.links {
 		r.zones = append(r.zones, service.Zones(rules, l.Name))
 	}

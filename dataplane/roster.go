@@ -19,10 +19,17 @@ import (
 type Roster struct {
 	links    []Link
 	own      []packet.Addr
-	services map[service.Key]*Service
-	order    []service.Key
+	set      *service.Set             // last applied
+	done     *service.Set             // last published
+	services map[service.Key]*Service // of set
+	leaving  map[service.Key]*Service // of done, and no longer of set
+	order    []*Service
 	servers  map[serverKey]*Server
-	slots    []*Server
+	retired  map[*Server]struct{} // of servers: the deleted ones
+	slots    []*Server            // with those that are gone, until somebody takes their place
+	pairs    []conntrack.Pair     // of slots
+	shown    int                  // so many slots a Config has seen: they are copied before they change
+	last     *Config              // nil: services or addresses have changed since
 	free     []uint32
 	routeGen uint16
 	changes  []change
@@ -51,7 +58,8 @@ func NewRoster(links []Link) (*Roster, error) {
 		return nil, fmt.Errorf("count links: %d, at most %d", len(links), MaxLinks)
 	}
 	return &Roster{
-		links: links, services: map[service.Key]*Service{}, servers: map[serverKey]*Server{}, templateLimit: 1 << 16,
+		links: slices.Clone(links), set: new(service.Set), done: new(service.Set), services: map[service.Key]*Service{},
+		leaving: map[service.Key]*Service{}, servers: map[serverKey]*Server{}, retired: map[*Server]struct{}{}, templateLimit: 1 << 16,
 		settings: service.DefaultSettings(), deviations: service.DefaultDeviations(),
 	}, nil
 }
@@ -67,40 +75,6 @@ func (r *Roster) Deviate(s service.Deviations) { r.deviations = s }
 // Templates returns those of all services, nil if none was ever persistent.
 func (r *Roster) Templates() *Templates { return r.templates }
 
-// Apply prepares what is wanted: services, schedulers, slots. Nothing has
-// changed when it returns an error. The next Config names them all; once every
-// worker has adopted it, Publish lets new connections follow.
-func (r *Roster) Apply(wanted []service.Configured) error {
-	fresh := make(map[service.Key]scheduler.Scheduler)
-	for i := range wanted {
-		v := &wanted[i]
-		if old := r.services[v.Key]; old == nil || !sameScheduler(&old.spec, v) {
-			s, err := scheduler.New(v.Scheduler, v.Flags)
-			if err != nil {
-				return fmt.Errorf("make scheduler %q: %w", v.Scheduler, err)
-			}
-			fresh[v.Key] = s
-		}
-	}
-	seen := make(map[service.Key]bool, len(wanted))
-	r.order, r.changes = r.order[:0], r.changes[:0]
-	for _, v := range wanted {
-		seen[v.Key] = true
-		if v.Persistent != 0 && r.templates == nil {
-			r.templates = newTemplates(r.templateLimit)
-		}
-		r.order = append(r.order, v.Key)
-		r.changes = append(r.changes, r.prepare(v, fresh[v.Key]))
-	}
-	for key, s := range r.services {
-		if !seen[key] {
-			r.changes = append(r.changes, change{service: s, wanted: service.Configured{Service: s.spec.Service}})
-			delete(r.services, key)
-		}
-	}
-	return nil
-}
-
 func sameScheduler(a, b *service.Configured) bool {
 	return a.Scheduler == b.Scheduler && slices.Equal(a.Flags, b.Flags)
 }
@@ -114,11 +88,17 @@ type change struct {
 }
 
 func (r *Roster) prepare(v service.Configured, sched scheduler.Scheduler) change {
-	s := r.services[v.Key]
+	s := r.running(v.Key)
 	if s == nil {
 		s = &Service{Key: v.Key, scheduler: sched}
 		s.virtual, s.proto = virtualOf(v.Key)
-		r.services[v.Key] = s
+	}
+	if r.services[v.Key] == nil {
+		r.services[v.Key], r.last = s, nil
+		if !s.listed {
+			r.order, s.listed = append(r.order, s), true
+		}
+		delete(r.leaving, v.Key)
 	}
 	c := change{service: s, wanted: v, scheduler: sched}
 	for _, spec := range slices.Backward(v.Servers) {
@@ -144,7 +124,8 @@ func (r *Roster) Publish() {
 	for i := range r.changes {
 		r.publish(&r.changes[i])
 	}
-	r.changes = r.changes[:0]
+	r.done, r.changes = r.set, r.changes[:0]
+	clear(r.leaving)
 }
 
 // publish changes one service. A new scheduler is put on the servers as they
@@ -204,11 +185,17 @@ func (r *Roster) retire(s *Service, v *service.Configured) (any bool) {
 		srv := r.slots[x.ID]
 		wanted := slices.ContainsFunc(v.Servers, func(w service.Server) bool { return w.Address == srv.Address.Address })
 		if !wanted {
-			srv.deleted.Store(true)
+			r.bury(srv)
 			any = true
 		}
 	}
 	return any
+}
+
+// bury marks a server as deleted.
+func (r *Roster) bury(s *Server) {
+	s.deleted.Store(true)
+	r.retired[s] = struct{}{}
 }
 
 // server returns the slot for a server of s, and whether it joins the list.
@@ -216,6 +203,7 @@ func (r *Roster) server(s *Service, spec service.Server) (srv *Server, joins boo
 	key := serverKey{s.Key, spec.Address}
 	if srv = r.servers[key]; srv != nil {
 		srv.service = s
+		delete(r.retired, srv)
 		return srv, srv.deleted.Swap(false)
 	}
 	real := packet.EndpointFrom(spec.Address)
@@ -226,13 +214,22 @@ func (r *Roster) server(s *Service, spec service.Server) (srv *Server, joins boo
 	}
 	if n := len(r.free); n > 0 {
 		srv.Slot, r.free = r.free[n-1], r.free[:n-1]
-		r.slots[srv.Slot] = srv
+		r.copySlots()
+		r.slots[srv.Slot], r.pairs[srv.Slot] = srv, srv.pair()
 	} else {
 		srv.Slot = uint32(len(r.slots))
-		r.slots = append(r.slots, srv)
+		r.slots, r.pairs = append(r.slots, srv), append(r.pairs, srv.pair())
 	}
 	r.servers[key] = srv
 	return srv, true
+}
+
+// copySlots keeps a Config from seeing how slots that it knows change hands.
+// What is appended it does not see.
+func (r *Roster) copySlots() {
+	if r.shown > 0 {
+		r.slots, r.pairs, r.shown = slices.Clone(r.slots), slices.Clone(r.pairs), 0
+	}
 }
 
 func (r *Roster) rewrite(old, new packet.Endpoint) packet.Rewrite {
@@ -246,10 +243,11 @@ func (r *Roster) rewrite(old, new packet.Endpoint) packet.Rewrite {
 // and returns them. Their slots are used again only by Configs made later.
 func (r *Roster) Collect() []*Server {
 	var gone []*Server
-	for key, srv := range r.servers {
-		if srv.deleted.Load() && srv.Idle() && srv.Templates() == 0 {
-			delete(r.servers, key)
-			r.slots[srv.Slot] = nil
+	for srv := range r.retired {
+		if srv.Idle() && srv.Templates() == 0 {
+			delete(r.retired, srv)
+			delete(r.servers, serverKey{srv.service.Key, srv.Address.Address})
+			srv.gone = true
 			r.free = append(r.free, srv.Slot)
 			gone = append(gone, srv)
 		}
@@ -257,12 +255,19 @@ func (r *Roster) Collect() []*Server {
 	return gone
 }
 
+// Deleted calls f for the servers that are only kept for what they have begun.
+func (r *Roster) Deleted(f func(*Server)) {
+	for srv := range r.retired {
+		f(srv)
+	}
+}
+
 // Servers returns all servers that have a slot, the deleted ones that still
 // have connections among them.
 func (r *Roster) Servers() []*Server {
 	var all []*Server
 	for _, s := range r.slots {
-		if s != nil {
+		if !s.gone {
 			all = append(all, s)
 		}
 	}
@@ -279,10 +284,14 @@ func (s *Server) Deleted() bool { return s.deleted.Load() }
 
 // SetLinks replaces the links: addresses, MTUs and MACs change while running.
 // Their number and order stay.
-func (r *Roster) SetLinks(links []Link) { r.links = slices.Clone(links) }
+func (r *Roster) SetLinks(links []Link) {
+	if !slices.Equal(links, r.links) {
+		r.links, r.last = slices.Clone(links), nil
+	}
+}
 
 // SetOwn replaces the addresses of the director itself.
-func (r *Roster) SetOwn(own []packet.Addr) { r.own = slices.Clone(own) }
+func (r *Roster) SetOwn(own []packet.Addr) { r.own, r.last = slices.Clone(own), nil }
 
 // SetSettings replaces the settings.
 func (r *Roster) SetSettings(s Settings) {
@@ -299,16 +308,35 @@ func (r *Roster) RoutesChanged() { r.routeGen++ }
 // Slots returns how many slots there are, used or not.
 func (r *Roster) Slots() int { return len(r.slots) }
 
-// Config returns the picture for the workers.
+// Config returns the picture for the workers. It shares with the last one what
+// has not changed.
 func (r *Roster) Config() *Config {
-	c := &Config{
-		Links: slices.Clone(r.links), servers: slices.Clone(r.slots),
-		pairs: make([]conntrack.Pair, len(r.slots)), routeGen: r.routeGen,
-		templates: r.templates, Settings: r.settings, Deviations: r.deviations, deletions: &r.deletions,
+	if r.last == nil {
+		r.last = r.survey()
 	}
+	c := *r.last
+	c.servers, c.pairs, c.routeGen = slices.Clip(r.slots), slices.Clip(r.pairs), r.routeGen
+	c.templates, c.Settings = r.templates, r.settings
+	c.plain = c.Settings.ExpireNodestConn == 0
+	r.shown = len(r.slots)
+	if c.Settings.NatIcmpSend != 0 {
+		c.reals = newIndex(r.realPlaces())
+	}
+	if r.templates != nil {
+		r.templates.know(c.servers)
+	}
+	return &c
+}
+
+// survey looks at all services and addresses.
+func (r *Roster) survey() *Config {
+	c := &Config{Links: slices.Clone(r.links), Deviations: r.deviations, deletions: &r.deletions}
 	own := slices.Clone(r.own)
-	for _, key := range r.order {
-		s := r.services[key]
+	r.order = slices.DeleteFunc(r.order, func(s *Service) bool {
+		s.listed = r.services[s.Key] == s
+		return !s.listed
+	})
+	for _, s := range r.order {
 		c.Services = append(c.Services, s)
 		if s.marked() {
 			continue
@@ -316,28 +344,16 @@ func (r *Roster) Config() *Config {
 		c.anyPort = c.anyPort || s.virtual.Port == 0
 		own = append(own, s.virtual.Addr)
 	}
-	for i, srv := range r.slots {
-		if srv != nil {
-			c.pairs[i] = srv.pair()
-		}
-	}
 	c.index, c.own = newServiceIndex(c.Services), newAddrSet(own)
 	c.joinLinks()
 	c.marks = r.marks(c)
-	c.plain = c.Settings.ExpireNodestConn == 0
-	if c.Settings.NatIcmpSend != 0 {
-		c.reals = newIndex(r.realPlaces())
-	}
-	if r.templates != nil {
-		r.templates.know(c.servers)
-	}
 	return c
 }
 
 // realPlaces lists the endpoints of all servers, by slot.
 func (r *Roster) realPlaces() (places []servicePlace) {
 	for slot, s := range r.slots {
-		if s == nil {
+		if s.gone {
 			continue
 		}
 		protocols := []uint8{s.service.proto}

@@ -30,7 +30,9 @@ func (r *Roster) SlowStart(d Time) { r.slow = d }
 // Warm tells the time, and gives the servers that are in their slow start what
 // is due to them. Apply goes by the last time told.
 func (r *Roster) Warm(now Time) {
-	r.now = now
+	if r.now = now; r.slow == 0 {
+		return
+	}
 	for _, s := range r.services {
 		if s.cold {
 			r.warm(s)

@@ -305,7 +305,7 @@ func TestCommandsLoseNoPacketOfOthers(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if err := errors.Join(s.set.Apply(c.Edit), s.roster.Apply(s.set.Services())); err != nil {
+		if err := errors.Join(s.set.Apply(c.Edit), s.roster.Apply(&s.set)); err != nil {
 			t.Fatal(err)
 		}
 		config, stats := s.roster.Config(), make([]Stat, s.roster.Slots())

@@ -233,7 +233,7 @@ func (x *world) setTimeouts() {
 
 func (x *world) apply() error {
 	x.roster.Warm(x.now)
-	if err := x.roster.Apply(x.set.Services()); err != nil {
+	if err := x.roster.Apply(&x.set); err != nil {
 		return err
 	}
 	x.roster.SetMarks(x.set.Marks())

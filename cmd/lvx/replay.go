@@ -225,7 +225,7 @@ func replayWorker(pool *nic.Pool, q nic.Queue, set *service.Set, s *scene, devia
 		return nil, err
 	}
 	roster.Deviate(deviations)
-	if err := roster.Apply(set.Services()); err != nil {
+	if err := roster.Apply(set); err != nil {
 		return nil, err
 	}
 	roster.Publish()

@@ -224,7 +224,7 @@ func (x *twin) line(args []string) error {
 		x.setTimeouts()
 		return nil
 	}
-	if err := x.roster.Apply(x.set.Services()); err != nil {
+	if err := x.roster.Apply(&x.set); err != nil {
 		return err
 	}
 	for _, s := range x.roster.Servers() {

@@ -99,7 +99,7 @@ func (x *world) configure(t *testing.T) {
 		server := service.Server{Address: netip.MustParseAddrPort(rip), Weight: 1}
 		must(t, set.Apply(service.Edit{Op: service.AddServer, Service: web, Server: server}))
 	}
-	must(t, x.roster.Apply(set.Services()))
+	must(t, x.roster.Apply(&set))
 	for _, s := range x.roster.Servers() {
 		s.SetLinks(1 << 1)
 	}
