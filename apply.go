@@ -21,7 +21,11 @@ func (d *Director) Apply(_ context.Context, edits []service.Edit) error {
 	defer d.mu.Unlock()
 	set := d.set.Clone()
 	for i, e := range edits {
-		if err := set.Apply(e); err != nil {
+		err := d.refuses(&e)
+		if err == nil {
+			err = set.Apply(e)
+		}
+		if err != nil {
 			if len(edits) > 1 {
 				err = fmt.Errorf("edit %d: %w", i+1, err)
 			}
@@ -45,7 +49,10 @@ func (d *Director) ApplyEach(_ context.Context, edits []service.Edit) (refused [
 	refused = make([]error, len(edits))
 	done := make([]service.Edit, 0, len(edits))
 	for i, e := range edits {
-		if refused[i] = set.Apply(e); refused[i] == nil {
+		if refused[i] = d.refuses(&e); refused[i] == nil {
+			refused[i] = set.Apply(e)
+		}
+		if refused[i] == nil {
 			done = append(done, e)
 		}
 	}
@@ -85,7 +92,9 @@ func (d *Director) install(set *service.Set) error {
 	if err := d.roster.Apply(set); err != nil {
 		return err
 	}
+	d.marking.outlive(d.set.Marks(), set.Marks())
 	d.set = set
+	d.roster.SetMarks(set.Marks())
 	d.roster.SetSettings(set.Settings())
 	d.publish()
 	if err := d.widen(); err != nil {
@@ -132,19 +141,26 @@ func (d *Director) ownAddresses() map[netip.Addr]bool {
 // alone need no steering.
 func (d *Director) wanted() (services, replies map[key]bool) {
 	services, replies = map[key]bool{}, map[key]bool{}
-	is4 := map[bool]bool{} // families that have a service
+	is6 := map[bool]bool{} // families that have a service
 	everywhere := func(k service.Key) {
+		if k.Mark != 0 {
+			return // steerMarks has these
+		}
 		for link := range d.links.list {
 			services[key{link, uint8(k.Protocol), k.Address}] = true
 		}
 	}
 	for _, s := range d.set.Services() {
-		is4[s.Address.Addr().Is4()] = true
+		is6[s.Is6()] = true
 		everywhere(s.Key)
 	}
 	for _, s := range d.roster.Servers() {
 		k := s.Service().Key
-		if s.Deleted() && s.Idle() || !is4[k.Address.Addr().Is4()] {
+		if s.Deleted() && s.Idle() || !is6[k.Is6()] {
+			continue
+		}
+		if k.Mark != 0 {
+			d.repliesByMark(replies, s)
 			continue
 		}
 		everywhere(k)
@@ -173,7 +189,7 @@ func (d *Director) steer() error {
 		return nil
 	}
 	services, replies := d.wanted()
-	return errors.Join(d.keys.setOwn(d.ownAddresses()), d.keys.widen(services, replies), d.keys.narrow(services, replies))
+	return errors.Join(d.keys.setOwn(d.ownAddresses()), d.keys.widen(services, replies), d.steerMarks(), d.keys.narrow(services, replies))
 }
 
 // afterwards does what no failure undoes: timeouts, zeroed counters,

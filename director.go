@@ -122,6 +122,7 @@ type Director struct {
 	roster  *dataplane.Roster
 	meters  *meters
 	silence silence
+	marking marking
 	idle    int  // deleted servers that only templates keep
 	running bool // Run is at work
 	steers  bool // between start and finish
@@ -137,7 +138,7 @@ func New(cfg Config) (*Director, error) {
 		return nil, err
 	}
 	d := &Director{
-		cfg: cfg, log: cfg.Log, set: service.NewSet(dataplane.Features &^ service.Marks), hops: dataplane.NewHops(),
+		cfg: cfg, log: cfg.Log, set: service.NewSet(dataplane.Features), hops: dataplane.NewHops(),
 		meters: newMeters(), network: newChanges(), silence: silence{},
 	}
 	for _, step := range []struct {

@@ -31,6 +31,11 @@ func (d *Director) everySecond(n int) {
 	d.collect()
 	d.noteSilence()
 	d.noteMisplaced()
+	if n%10 == 0 {
+		if err := d.forgetMarks(); err != nil {
+			d.log.Error("cannot stop steering for a mark rule", "error", err)
+		}
+	}
 	if n%60 == 0 {
 		d.meters.prune(d.set, d.roster.Servers())
 		d.sweepHops()

@@ -111,7 +111,7 @@ func connOfTemplate(x *dataplane.Template) service.Conn {
 	}
 	return service.Conn{
 		Protocol: service.Protocol(x.Proto), State: state, Client: netip.AddrPortFrom(x.Client.Netip(), 0),
-		Virtual: netip.AddrPortFrom(x.Server.Service().Key.Address.Addr(), x.VPort),
+		Virtual: netip.AddrPortFrom(x.Virtual.Netip(), x.VPort),
 		Real:    netip.AddrPortFrom(x.Server.Address.Address.Addr(), x.RPort),
 		Expires: durationOf(x.Expires),
 	}
@@ -135,19 +135,20 @@ func (d *Director) somePart(w *worker, at conntrack.Index, part []service.Conn) 
 	}
 	tick := tickOf(dataplane.Monotonic()())
 	w.Do(func() {
-		at = w.Table().Walk(at, connsAtOnce, func(_ conntrack.Index, r *conntrack.Record) {
+		table := w.Table()
+		at = table.Walk(at, connsAtOnce, func(i conntrack.Index, r *conntrack.Record) {
 			if s := servers[r.Server]; s != nil && r.State != conntrack.OnePacket {
-				part = append(part, connOf(r, s, tick))
+				part = append(part, connOf(r, endpointOf(table, i, r), s, tick))
 			}
 		})
 	})
 	return at, part, nil
 }
 
-func connOf(r *conntrack.Record, s *dataplane.Server, now conntrack.Tick) service.Conn {
+func connOf(r *conntrack.Record, virtual netip.AddrPort, s *dataplane.Server, now conntrack.Tick) service.Conn {
 	return service.Conn{
 		Protocol: service.Protocol(r.Proto()), State: r.State.String(), Client: r.Client().Netip(),
-		Virtual: netip.AddrPortFrom(s.Service().Key.Address.Addr(), r.VPort),
+		Virtual: virtual,
 		Real:    netip.AddrPortFrom(s.Address.Address.Addr(), r.RPort),
 		Expires: durationOf(r.Expires(now)),
 	}

@@ -22,11 +22,13 @@ type vips struct {
 	note   func(added map[netip.Addr]string) error
 	links  *links
 	warned map[netip.Addr]bool
+
+	unreached map[netip.Prefix]bool // of mark rules, and said so
 }
 
 func newVIPs(m *route.Mirror, cfg Config, l *links, note func(map[netip.Addr]string) error) *vips {
 	v := &vips{
-		mirror: m, add: cfg.AddVIPs, added: map[netip.Addr]int{}, note: note, links: l, warned: map[netip.Addr]bool{},
+		mirror: m, add: cfg.AddVIPs, added: map[netip.Addr]int{}, note: note, links: l, warned: map[netip.Addr]bool{}, unreached: map[netip.Prefix]bool{},
 	}
 	for _, name := range cfg.Public {
 		for _, f := range l.list {
@@ -43,8 +45,7 @@ func newVIPs(m *route.Mirror, cfg Config, l *links, note func(map[netip.Addr]str
 func (v *vips) follow(set *service.Set, running bool) (warnings []string, err error) {
 	needed := map[netip.Addr]bool{}
 	var errs []error
-	for _, s := range set.Services() {
-		vip := s.Key.Address.Addr()
+	for _, vip := range vipsOf(set) {
 		if needed[vip] {
 			continue
 		}
@@ -67,7 +68,44 @@ func (v *vips) follow(set *service.Set, running bool) (warnings []string, err er
 		}
 	}
 	maps.DeleteFunc(v.warned, func(vip netip.Addr, _ bool) bool { return !needed[vip] })
-	return warnings, errors.Join(errs...)
+	return append(warnings, v.unfound(set)...), errors.Join(errs...)
+}
+
+// vipsOf returns the addresses of services, and those that mark rules name for
+// services by firewall mark.
+func vipsOf(set *service.Set) (all []netip.Addr) {
+	for _, s := range set.Services() {
+		if s.Mark == 0 {
+			all = append(all, s.Key.Address.Addr())
+		}
+	}
+	for _, r := range set.Marks() {
+		if _, used := set.Find(r.Key()); used && r.Prefix.IsSingleIP() {
+			all = append(all, r.Prefix.Addr())
+		}
+	}
+	return all
+}
+
+// unfound returns a sentence for each prefix of a mark rule, once, of which
+// nobody has any address.
+func (v *vips) unfound(set *service.Set) (warnings []string) {
+	needed := map[netip.Prefix]bool{}
+	for _, r := range set.Marks() {
+		if _, used := set.Find(r.Key()); !used || r.Prefix.IsSingleIP() || needed[r.Prefix] {
+			continue
+		}
+		needed[r.Prefix] = true
+		here := func(a route.Address) bool { return r.Prefix.Contains(a.Prefix.Addr()) && !a.Removed }
+		if v.unreached[r.Prefix] || slices.ContainsFunc(v.mirror.Addresses(), here) ||
+			v.mirror.Lookup(r.Prefix.Addr(), netip.Addr{}, 0, 0).Kind == route.Local {
+			continue
+		}
+		v.unreached[r.Prefix] = true
+		warnings = append(warnings, fmt.Sprintf("no NIC has an address of %v; clients will find them after: ip route add local %v dev lo", r.Prefix, r.Prefix))
+	}
+	maps.DeleteFunc(v.unreached, func(p netip.Prefix, _ bool) bool { return !needed[p] })
+	return warnings
 }
 
 // adopt goes on with the addresses that a director added which crashed.

@@ -1,0 +1,189 @@
+package lvx
+
+import (
+	"context"
+	"fmt"
+	"net/netip"
+	"slices"
+
+	"github.com/lvx-lb/lvx/bpf"
+	"github.com/lvx-lb/lvx/conntrack"
+	"github.com/lvx-lb/lvx/dataplane"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// marking is what steering is told of mark rules.
+type marking struct {
+	past  []service.MarkRule // rules that are gone, but not all connections that they led to
+	rules []service.MarkRule // that zones were made of: past ones, then present ones
+	zones [][]service.Zone   // by link
+	told  bool               // steering has some
+}
+
+// Marks returns the mark rules in the order in which they count.
+func (d *Director) Marks(context.Context) ([]service.MarkRule, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.closed {
+		return nil, ErrClosed
+	}
+	return d.set.Marks(), nil
+}
+
+// refuses says why an edit cannot be one of this machine.
+func (d *Director) refuses(e *service.Edit) error {
+	if e.Op != service.AddMark || e.Mark.NIC == "" ||
+		slices.ContainsFunc(d.links.list, func(l linkFacts) bool { return l.name == e.Mark.NIC }) {
+		return nil
+	}
+	return fmt.Errorf("%v: %w: %s is no NIC of the director", e, service.ErrInvalid, e.Mark.NIC)
+}
+
+// outlive keeps the rules that are in old and not in new for their
+// connections.
+func (m *marking) outlive(old, new []service.MarkRule) {
+	for _, r := range old {
+		if !slices.Contains(new, r) && !slices.Contains(m.past, r) {
+			m.past = append(m.past, r)
+		}
+	}
+	m.past = slices.Delete(m.past, 0, max(0, len(m.past)-service.MaxMarks))
+}
+
+// lay lays out the past and present rules for each link. Past ones come first:
+// what they lead to is steered, whatever others say, and workers know better.
+func (m *marking) lay(present []service.MarkRule, l *links) {
+	rules := slices.Concat(m.past, present)
+	if m.zones != nil && slices.Equal(rules, m.rules) {
+		return
+	}
+	m.rules, m.zones = rules, nil
+	for _, f := range l.list {
+		m.zones = append(m.zones, service.Zones(rules, f.name))
+	}
+}
+
+// protocols returns those of the packets that have a mark.
+func (m *marking) protocols(k service.Key, present []service.MarkRule) []uint8 {
+	var found []uint8
+	for _, p := range []service.Protocol{service.TCP, service.UDP, service.SCTP} {
+		leads := func(r service.MarkRule) bool { return r.Key() == k && (r.Protocol == 0 || r.Protocol == p) }
+		if slices.ContainsFunc(m.past, leads) || slices.ContainsFunc(present, leads) {
+			found = append(found, uint8(p))
+		}
+	}
+	return found
+}
+
+// steerMarks tells steering which packets have the mark of a service, or of
+// connections of one that was deleted.
+func (d *Director) steerMarks() error {
+	m, wanted := &d.marking, d.wantedMarks()
+	if len(wanted) == 0 && !m.told {
+		return nil
+	}
+	m.told = true
+	m.lay(d.set.Marks(), d.links)
+	for i, f := range d.links.list {
+		var zones []bpf.Zone
+		for _, z := range m.zones[i] {
+			if len(wanted) > 0 {
+				zones = append(zones, bpf.Zone{Protocol: uint8(z.Protocol), Prefix: z.Prefix, Ports: portsOf(z, wanted)})
+			}
+		}
+		if err := d.steering.SetZones(f.key, zones); err != nil {
+			return err
+		}
+	}
+	m.told = len(wanted) > 0
+	return nil
+}
+
+func portsOf(z service.Zone, wanted map[service.Key]bool) (ports [][2]uint16) {
+	rule := service.MarkRule{Prefix: z.Prefix}
+	for _, s := range z.Spans {
+		if rule.Mark = s.Mark; wanted[rule.Key()] {
+			ports = append(ports, [2]uint16{s.From, s.To})
+		}
+	}
+	return ports
+}
+
+// wantedMarks returns the marks that are steered: wanted for services by
+// firewall mark.
+func (d *Director) wantedMarks() map[service.Key]bool {
+	marks, is6 := map[service.Key]bool{}, map[bool]bool{}
+	for _, s := range d.set.Services() {
+		is6[s.Is6()] = true
+		if s.Mark != 0 {
+			marks[s.Key] = true
+		}
+	}
+	for _, s := range d.roster.Servers() {
+		if k := s.Service().Key; k.Mark != 0 && is6[k.Is6()] && !(s.Deleted() && s.Idle()) {
+			marks[k] = true
+		}
+	}
+	return marks
+}
+
+// forgetMarks drops the past rules that no connection needs any more.
+func (d *Director) forgetMarks() error {
+	past := d.marking.past
+	if len(past) == 0 {
+		return nil
+	}
+	marks := map[uint32]service.Key{} // by slot
+	for _, s := range d.roster.Servers() {
+		marks[s.Slot] = s.Service().Key
+	}
+	needed := make([]bool, len(past))
+	for _, w := range d.workers {
+		table := w.Table()
+		for at := conntrack.Index(0); at != conntrack.None; {
+			w.Do(func() {
+				at = table.Walk(at, connsAtOnce, func(i conntrack.Index, r *conntrack.Record) {
+					if r.Flags&conntrack.Elsewhere != 0 {
+						needs(past, needed, marks[r.Server], service.Protocol(r.Proto()), endpointOf(table, i, r))
+					}
+				})
+			})
+		}
+	}
+	var kept []service.MarkRule
+	for i, r := range past {
+		if needed[i] {
+			kept = append(kept, r)
+		}
+	}
+	if len(kept) == len(past) {
+		return nil
+	}
+	d.marking.past = kept
+	return d.steer()
+}
+
+// needs notes which rules a connection may have come by.
+func needs(rules []service.MarkRule, needed []bool, k service.Key, p service.Protocol, to netip.AddrPort) {
+	for i := range rules {
+		if r := &rules[i]; !needed[i] && r.Key() == k && r.Takes(p, to) {
+			needed[i] = true
+		}
+	}
+}
+
+func endpointOf(t *conntrack.Table, i conntrack.Index, r *conntrack.Record) netip.AddrPort {
+	return netip.AddrPortFrom(t.Virtual(i).Netip(), r.VPort)
+}
+
+// repliesByMark adds what steering needs for the answers of a server by
+// firewall mark.
+func (d *Director) repliesByMark(replies map[key]bool, s *dataplane.Server) {
+	for _, p := range d.marking.protocols(s.Service().Key, d.set.Marks()) {
+		for link := range d.links.list {
+			if s.Links()>>link&1 != 0 {
+				replies[key{link, p, s.AnswersFrom()}] = true
+			}
+		}
+	}
+}
