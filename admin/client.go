@@ -146,6 +146,15 @@ func (c *Client) Settings(ctx context.Context) (s service.Settings, err error) {
 	return s, err
 }
 
+// Marks returns the mark rules in the order in which they count.
+func (c *Client) Marks(ctx context.Context) (rules []service.MarkRule, err error) {
+	err = c.ask(ctx, request{Ask: askMarks}, func(a reply, _ net.Conn) error {
+		rules = a.Marks
+		return nil
+	})
+	return rules, err
+}
+
 // Info tells how the director runs.
 func (c *Client) Info(ctx context.Context) (info Info, err error) {
 	err = c.ask(ctx, request{Ask: askInfo}, func(a reply, _ net.Conn) error {

@@ -26,6 +26,9 @@ type Director interface {
 	Timeouts(ctx context.Context) (service.Timeouts, error)
 	// Settings returns the sysctls; an Edit changes one.
 	Settings(ctx context.Context) (service.Settings, error)
+	// Marks returns the mark rules in the order in which they count; an Edit
+	// changes them.
+	Marks(ctx context.Context) ([]service.MarkRule, error)
 	// Info tells how the director runs.
 	Info(ctx context.Context) (Info, error)
 	// Capture writes the frames of both directions as a pcap stream until ctx

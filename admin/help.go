@@ -27,6 +27,7 @@ SERVICE
   -t --tcp-service HOST:PORT                       HOST is a name, an IPv4 address, or [IPv6]
   -u --udp-service HOST:PORT                       PORT is a number or a name
      --sctp-service HOST:PORT
+  -f --fwmark-service MARK [-6]                    packets that lvx mark marks; -6 those over IPv6
 
 Options of services and servers
   -s --scheduler NAME                              rr wrr lc wlc lblc lblcr dh sh sed nq fo ovf mh
@@ -55,11 +56,10 @@ Options of lists
 
 Understood but not carried out yet (exit code 255)
   -g, -i and --tun-...      forwarding by routing or tunnels; -g is what ipvsadm does without -m
-  -f, -6                    services by firewall mark
   --pe                      persistence engines
   --start-daemon, --stop-daemon with --syncid, --sync-maxlen, --mcast-...
 
-lvx adm sysctl -h tells of IPVS's sysctls.
+lvx mark -h tells which packets have a mark, lvx adm sysctl -h of IPVS's sysctls.
 
 Exit codes: 0 done, 1 nothing to list, 2 wrong arguments or no director,
 255 the director said no.

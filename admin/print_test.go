@@ -230,5 +230,6 @@ func (broken) ApplyEach(context.Context, []service.Edit) (Outcome, error) {
 }
 func (broken) Apply(context.Context, []service.Edit) error             { return errFire }
 func (broken) Settings(context.Context) (service.Settings, error)      { return service.Settings{}, errFire }
+func (broken) Marks(context.Context) ([]service.MarkRule, error)       { return nil, errFire }
 func (broken) Timeouts(context.Context) (service.Timeouts, error)      { return service.Timeouts{}, errFire }
 func (broken) Conns(context.Context, func([]service.Conn) error) error { return errFire }

@@ -65,16 +65,19 @@ type kernel struct {
 	services []service.Status
 	timeouts service.Timeouts
 	sysctls  service.Set // for its settings
+	marks    service.Set // for its mark rules
 	conns    [][]service.Conn
 	agrees   bool // to everything, and forgets it
 }
 
 func (k *kernel) Apply(_ context.Context, edits []service.Edit) error {
+	marks := k.marks
 	for _, e := range edits {
 		if k.agrees {
 			continue
 		}
 		if err := k.apply(e); err != nil {
+			k.marks = marks
 			return fmt.Errorf("%v: %w", e, err)
 		}
 	}
@@ -116,6 +119,11 @@ func (k *kernel) apply(e service.Edit) error {
 		k.services = nil
 	case service.SetSysctl:
 		return errors.Unwrap(k.sysctls.Apply(e)) // Apply names the edit itself
+	case service.AddMark, service.DeleteMark, service.ClearMarks:
+		if len(k.marks.Marks()) == 0 {
+			k.marks = *service.NewSet(service.Marks)
+		}
+		return errors.Unwrap(k.marks.Apply(e))
 	case service.SetTimeouts:
 		for set, value := range map[*time.Duration]time.Duration{&k.timeouts.TCP: e.Timeouts.TCP, &k.timeouts.TCPFin: e.Timeouts.TCPFin, &k.timeouts.UDP: e.Timeouts.UDP} {
 			if value != 0 {
@@ -180,6 +188,10 @@ func (k *kernel) Conns(_ context.Context, yield func([]service.Conn) error) erro
 
 func (k *kernel) Settings(context.Context) (service.Settings, error) {
 	return k.sysctls.Settings(), nil
+}
+
+func (k *kernel) Marks(context.Context) ([]service.MarkRule, error) {
+	return k.marks.Marks(), nil
 }
 
 func (k *kernel) Timeouts(context.Context) (service.Timeouts, error) { return k.timeouts, nil }

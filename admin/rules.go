@@ -16,10 +16,11 @@ const maxLine = 1 << 20
 // lines reads command lines as ipvsadm -R does: words between white space, no
 // quotes, and the word ipvsadm left out wherever it stands.
 type lines struct {
-	scanner *bufio.Scanner
-	number  int
-	words   []string // of the current line, never empty
-	err     error
+	scanner  *bufio.Scanner
+	comments bool // what begins with # is none of the words
+	number   int
+	words    []string // of the current line, never empty
+	err      error
 }
 
 func newLines(r io.Reader) *lines {
@@ -34,12 +35,25 @@ func (l *lines) next() bool {
 		l.number++
 		l.words = strings.FieldsFunc(l.scanner.Text(), func(c rune) bool { return c == ' ' || c == '\t' || c == '\r' })
 		l.words = slices.DeleteFunc(l.words, func(word string) bool { return word == "ipvsadm" })
+		if i := slices.IndexFunc(l.words, func(word string) bool { return word[0] == '#' }); l.comments && i >= 0 {
+			l.words = l.words[:i]
+		}
 		if len(l.words) > 0 {
 			return true
 		}
 	}
 	l.err = l.scanner.Err()
 	return false
+}
+
+// fileOf returns lines with comments, and what errors call the file.
+func fileOf(r io.Reader, name string) (*lines, string) {
+	if f, ok := r.(interface{ Name() string }); ok {
+		name = f.Name()
+	}
+	l := newLines(r)
+	l.comments = true
+	return l, name
 }
 
 // ReadRules reads rules as -S writes them. Unlike -R it takes comments, from a
@@ -52,22 +66,11 @@ func ReadRules(r io.Reader) ([]service.Edit, error) {
 }
 
 func readRules(r io.Reader, names Names) ([]service.Edit, error) {
-	file := "rules"
-	if f, ok := r.(interface{ Name() string }); ok {
-		file = f.Name()
-	}
 	var edits []service.Edit
-	var set service.Set
-	lines := newLines(r)
+	set := service.NewSet(service.AllFeatures)
+	lines, file := fileOf(r, "rules")
 	for lines.next() {
-		words := lines.words
-		if i := slices.IndexFunc(words, func(word string) bool { return word[0] == '#' }); i >= 0 {
-			words = words[:i]
-		}
-		if len(words) == 0 {
-			continue
-		}
-		edit, err := readRule(words, &names)
+		edit, err := readRule(lines.words, &names)
 		if err == nil {
 			err = set.Apply(edit)
 		}

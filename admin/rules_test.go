@@ -180,3 +180,10 @@ func TestRefusalsOfReadRulesKeepTheirReason(t *testing.T) {
 		t.Error(err)
 	}
 }
+
+func TestRulesOfAllFeaturesAreRead(t *testing.T) {
+	const rules = "-A -f 5 -s rr -p 60\n-a -f 5 -r 10.1.0.11:0 -m -x 9\n-A --sctp-service 203.0.113.1:9 -s rr\n-A -u 203.0.113.1:9 -s rr -o\n"
+	if edits, err := ReadRules(strings.NewReader(rules)); err != nil || len(edits) != 4 {
+		t.Errorf("%d edits, %v", len(edits), err)
+	}
+}

@@ -189,6 +189,8 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn, d Director, q r
 	case askSettings:
 		a.Settings = new(service.Settings)
 		*a.Settings, err = d.Settings(ctx)
+	case askMarks:
+		a.Marks, err = d.Marks(ctx)
 	case askInfo:
 		a.Info = new(Info)
 		*a.Info, err = d.Info(ctx)

@@ -38,6 +38,7 @@ const (
 	askConns    = "conns"
 	askTimeouts = "timeouts"
 	askSettings = "settings"
+	askMarks    = "marks"
 	askInfo     = "info"
 	askCapture  = "capture"
 )
@@ -49,16 +50,17 @@ type request struct {
 }
 
 type reply struct {
-	Version  int               `json:"version"`
-	Fault    *fault            `json:"fault,omitempty"`
-	More     bool              `json:"more,omitempty"`
-	Services []service.Status  `json:"services,omitempty"`
-	Conns    []service.Conn    `json:"conns,omitempty"`
-	Timeouts *service.Timeouts `json:"timeouts,omitempty"`
-	Settings *service.Settings `json:"settings,omitempty"`
-	Info     *Info             `json:"info,omitempty"`
-	Refused  []*fault          `json:"refused,omitempty"`
-	Warnings []string          `json:"warnings,omitempty"`
+	Version  int                `json:"version"`
+	Fault    *fault             `json:"fault,omitempty"`
+	More     bool               `json:"more,omitempty"`
+	Services []service.Status   `json:"services,omitempty"`
+	Conns    []service.Conn     `json:"conns,omitempty"`
+	Timeouts *service.Timeouts  `json:"timeouts,omitempty"`
+	Settings *service.Settings  `json:"settings,omitempty"`
+	Marks    []service.MarkRule `json:"marks,omitempty"`
+	Info     *Info              `json:"info,omitempty"`
+	Refused  []*fault           `json:"refused,omitempty"`
+	Warnings []string           `json:"warnings,omitempty"`
 }
 
 // writeMessage sends v as one message.

@@ -35,6 +35,7 @@ func TestALengthIsNotBelieved(t *testing.T) {
 func FuzzRequest(f *testing.F) {
 	f.Add(message(`{"versions":[1],"ask":"info"}`))
 	f.Add(message(`{"versions":[1],"ask":"apply","edits":[{"op":4,"service":{"protocol":6,"address":"192.0.2.1:80"},"server":{"address":"[::1]:80"}}]}`))
+	f.Add(message(`{"versions":[1],"ask":"apply-each","edits":[{"op":11,"service":{"address":""},"server":{"address":""},"mark":{"mark":5,"prefix":"192.0.2.0/24","protocol":6,"from":80,"to":81,"nic":"eth0"}}]}`))
 	f.Add([]byte{0, 0, 0, 1})
 	f.Fuzz(func(t *testing.T, line []byte) {
 		body, err := readMessage(bytes.NewReader(line), maxRequest)

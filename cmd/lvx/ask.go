@@ -22,6 +22,10 @@ func runAdm(ctx context.Context, args []string, std stdio) int {
 	return runIpvsadm(ctx, args, std)
 }
 
+func runMark(ctx context.Context, args []string, std stdio) int {
+	return admin.RunMark(ctx, args, std.in, std.out, std.err, socketPath())
+}
+
 func runIpvsadm(ctx context.Context, args []string, std stdio) int {
 	return admin.Run(ctx, args, std.in, std.out, std.err, socketPath(), admin.Names{})
 }

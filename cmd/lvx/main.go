@@ -37,12 +37,13 @@ var commands []command
 
 func init() {
 	commands = []command{
-		{"run", "--public NIC --private NIC | --nic NIC [--rules FILE]", "forward until interrupted", runRun},
+		{"run", "--public NIC --private NIC | --nic NIC [--rules FILE] [--marks FILE]", "forward until interrupted", runRun},
 		{"adm", "ARGS...", "administer the running director; ARGS are those of ipvsadm, or sysctl NAME[=VALUE]", runAdm},
+		{"mark", "add|del|list|flush [RULE]", "say which packets are for services by firewall mark (adm -A -f MARK)", runMark},
 		{"exec", "[--] COMMAND [ARGS...]", "run ipvsadm, keepalived and the like unmodified; they command the running director", runExec},
 		{"info", "", "show mode, frame balance and counters of the running director", runInfo},
 		{"capture", "[-w FILE|-]", "write the frames of both sides as pcap; tcpdump does not see them", runCapture},
-		{"replay", "--rules FILE IN.pcap OUT.pcap", "send a capture through the fast path, without privilege", runReplay},
+		{"replay", "--rules FILE [--marks FILE] IN.pcap OUT.pcap", "send a capture through the fast path, without privilege", runReplay},
 		{"demo", "[--keep] [--one-net]", "show a director with clients and servers on this machine", func(ctx context.Context, args []string, std stdio) int {
 			return runDemo(ctx, args, std.out, std.err)
 		}},

@@ -6,6 +6,7 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"slices"
 	"time"
 
 	"github.com/lvx-lb/lvx/admin"
@@ -31,6 +32,7 @@ func runReplay(_ context.Context, args []string, std stdio) int {
 	f := flag.NewFlagSet("lvx replay", flag.ContinueOnError)
 	f.SetOutput(std.err)
 	rules := f.String("rules", "", "services, a `FILE` as ipvsadm -S writes it")
+	marks := f.String("marks", "", "mark rules, a `FILE` as lvx mark list writes it")
 	var deviating deviating
 	deviating.define(f)
 	if err := f.Parse(args); err != nil {
@@ -40,29 +42,23 @@ func runReplay(_ context.Context, args []string, std stdio) int {
 		return exitUsage
 	}
 	if f.NArg() != 2 || *rules == "" {
-		fmt.Fprintln(std.err, "lvx replay: usage: lvx replay --rules FILE IN.pcap OUT.pcap")
+		fmt.Fprintln(std.err, "lvx replay: usage: lvx replay --rules FILE [--marks FILE] IN.pcap OUT.pcap")
 		return exitUsage
 	}
-	if err := replay(*rules, f.Arg(0), f.Arg(1), deviating, std); err != nil {
+	if err := replay(*rules, *marks, f.Arg(0), f.Arg(1), deviating, std); err != nil {
 		return fail(std, err)
 	}
 	return exitOK
 }
 
-func replay(rules, in, out string, differ deviating, std stdio) error {
+func replay(rules, marks, in, out string, differ deviating, std stdio) error {
 	deviations, err := differ.chosen()
 	if err != nil {
 		return err
 	}
-	edits, err := readRules(rules)
+	set, err := configured(rules, marks)
 	if err != nil {
 		return err
-	}
-	set := service.NewSet(dataplane.Features &^ service.Marks)
-	for _, e := range edits {
-		if err := set.Apply(e); err != nil {
-			return fmt.Errorf("apply rules: %w", err)
-		}
 	}
 	seen, err := learn(in, set)
 	if err != nil {
@@ -101,6 +97,25 @@ func replay(rules, in, out string, differ deviating, std stdio) error {
 	return sink.Close()
 }
 
+// configured reads what the director of a replay is to do.
+func configured(rules, marks string) (*service.Set, error) {
+	edits, err := readMarks(marks)
+	if err != nil {
+		return nil, err
+	}
+	services, err := readRules(rules)
+	if err != nil {
+		return nil, err
+	}
+	set := service.NewSet(dataplane.Features)
+	for _, e := range append(edits, services...) {
+		if err := set.Apply(e); err != nil {
+			return nil, fmt.Errorf("apply rules: %w", err)
+		}
+	}
+	return set, nil
+}
+
 // same tells whether two paths lead to one file.
 func same(in, out string) bool {
 	a, err := os.Stat(in)
@@ -125,16 +140,24 @@ func learn(in string, set *service.Set) (*scene, error) {
 	s := &scene{own: map[dataplane.MAC]bool{}, hosts: map[packet.Addr]dataplane.MAC{}, hops: dataplane.NewHops()}
 	virtual, real := map[packet.Addr]bool{}, map[packet.Endpoint]bool{}
 	for _, v := range set.Services() {
-		virtual[packet.AddrFrom(v.Key.Address.Addr())] = true
+		if v.Mark == 0 {
+			virtual[packet.AddrFrom(v.Key.Address.Addr())] = true
+		}
 		for _, srv := range v.Servers {
 			real[packet.EndpointFrom(srv.Address)] = true
 		}
 	}
+	calls := func(p *packet.Packet) bool {
+		to := packet.Endpoint{Addr: p.Dst, Port: p.DstPort}.Netip()
+		return virtual[p.Dst] || slices.ContainsFunc(set.Marks(), func(r service.MarkRule) bool {
+			return p.HasPorts && r.Takes(service.Protocol(p.Proto), to)
+		})
+	}
 	err := eachPacket(in, func(p *packet.Packet, to, _ dataplane.MAC) {
-		if virtual[p.Dst] {
+		if calls(p) {
 			s.director = to
 		}
-		if virtual[p.Dst] || p.HasPorts && real[packet.Endpoint{Addr: p.Src, Port: p.SrcPort}] {
+		if calls(p) || p.HasPorts && real[packet.Endpoint{Addr: p.Src, Port: p.SrcPort}] {
 			s.own[to] = true
 		}
 	})
@@ -225,6 +248,11 @@ func replayWorker(pool *nic.Pool, q nic.Queue, set *service.Set, s *scene, devia
 		return nil, err
 	}
 	roster.Deviate(deviations)
+	marks := slices.Clone(set.Marks())
+	for i := range marks {
+		marks[i].NIC = "" // there is one, of another name
+	}
+	roster.SetMarks(marks)
 	if err := roster.Apply(set); err != nil {
 		return nil, err
 	}

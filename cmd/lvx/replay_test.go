@@ -209,3 +209,26 @@ func TestACaptureTakenAtTheDirectorIsReplayedAsItArrived(t *testing.T) {
 		}
 	}
 }
+
+func TestAReplayKnowsMarkRules(t *testing.T) {
+	rules, in, out := replayLab(t)
+	marks := filepath.Join(filepath.Dir(rules), "marks")
+	for file, text := range map[string]string{
+		rules: "-A -f 5 -s rr -p 60\n-a -f 5 -r 10.0.0.11:0 -m\n", marks: "5 to 192.0.2.0/29 tcp 80-81 on eth0\n",
+	} {
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			t.Fatal(err)
+		}
+	}
+	code, said, errs := lvxCommand(t, "--rules", rules, "--marks", marks, in, out)
+	if code != exitOK {
+		t.Fatalf("%d: %s", code, errs)
+	}
+	want := segment(t, directorMAC, serverMAC, "198.51.100.7", "10.0.0.11", 40000, 80, 63, "S")
+	if got := recorded(t, out); len(got) != 2 || !bytes.Equal(got[0], want) {
+		t.Fatalf("%d frames\n%s", len(got), said)
+	}
+	if code, _, errs := lvxCommand(t, "--rules", rules, "--marks", rules, in, out); code == exitOK || !strings.Contains(errs, "rules:1: invalid operation: a mark rule is") {
+		t.Errorf("%d: %s", code, errs)
+	}
+}

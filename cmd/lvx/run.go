@@ -5,6 +5,7 @@ import (
 	"errors"
 	"flag"
 	"fmt"
+	"io"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -42,7 +43,8 @@ func (s *sysctls) Set(text string) error {
 
 type runOptions struct {
 	public, private, nics names
-	rules, socket, mode   string
+	rules, marks          string
+	socket, mode          string
 	name, profile         string
 	conns, rings, workers int
 	slowStart             time.Duration
@@ -59,6 +61,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.Var(&o.private, "private", "`NIC` on the servers' side; may be repeated")
 	f.Var(&o.nics, "nic", "`NIC` for both sides, in a single network; may be repeated")
 	f.StringVar(&o.rules, "rules", "", "rules to start with, a `FILE` as ipvsadm -S writes it")
+	f.StringVar(&o.marks, "marks", "", "mark rules to start with, a `FILE` as lvx mark list writes it")
 	f.Var(&o.sysctls, "sysctl", "a sysctl of IPVS as `NAME=VALUE`; may be repeated")
 	o.deviating.define(f)
 	f.StringVar(&o.socket, "socket", socketPath(), "`PATH` of the socket for lvx adm")
@@ -151,6 +154,10 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	if err != nil {
 		return err
 	}
+	marks, err := readMarks(o.marks)
+	if err != nil {
+		return err
+	}
 	server, err := admin.Listen(o.socket)
 	if err != nil {
 		return err
@@ -171,8 +178,10 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	if err := d.Apply(ctx, o.sysctls); err != nil {
 		return err
 	}
-	if err := d.Apply(ctx, rules); err != nil {
-		return fmt.Errorf("apply rules: %w", err)
+	for _, edits := range [][]service.Edit{marks, rules} {
+		if err := d.Apply(ctx, edits); err != nil {
+			return fmt.Errorf("apply rules: %w", err)
+		}
 	}
 	info, err := d.Info(ctx)
 	if err != nil {
@@ -192,16 +201,22 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	return err
 }
 
-func readRules(path string) ([]service.Edit, error) {
+func readRules(path string) ([]service.Edit, error) { return readFile(path, "rules", admin.ReadRules) }
+func readMarks(path string) ([]service.Edit, error) {
+	return readFile(path, "mark rules", admin.ReadMarks)
+}
+
+// readFile returns the edits in a file, none if there is no path.
+func readFile(path, what string, read func(io.Reader) ([]service.Edit, error)) ([]service.Edit, error) {
 	if path == "" {
 		return nil, nil
 	}
 	f, err := os.Open(path)
 	if err != nil {
-		return nil, fmt.Errorf("read rules: %w", err)
+		return nil, fmt.Errorf("read %s: %w", what, err)
 	}
 	defer f.Close()
-	return admin.ReadRules(f)
+	return read(f)
 }
 
 // administered is a Director as package admin wants it.
