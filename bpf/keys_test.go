@@ -62,6 +62,40 @@ func TestTheLastServiceOfAnyPortEndsIt(t *testing.T) {
 	}
 }
 
+func TestTCPAtAwaitedPortsOfServicesAndServersIsTaken(t *testing.T) {
+	d := newStand(t)
+	awaited, err := d.Awaited()
+	must(t, err)
+	pub, priv := frame{dst: publicMAC}, frame{dst: privateMAC}
+	check := func(port uint16, service, reply, icmpErr Counters) {
+		t.Helper()
+		vip, rip := netip.AddrPortFrom(netip.MustParseAddr("192.0.2.1"), port).String(), netip.AddrPortFrom(netip.MustParseAddr("10.0.0.11"), port).String()
+		d.check(t, d.public, []steered{
+			{"to a service's address", pub.ethernet(tcp("198.51.100.7:1", vip)), 0, service},
+			{"of another protocol", pub.ethernet(udp("198.51.100.7:1", vip)), 0, passed},
+			{"to no service's address", pub.ethernet(tcp("198.51.100.7:1", netip.AddrPortFrom(netip.MustParseAddr("192.0.2.99"), port).String())), 0, passed},
+			{"error", pub.ethernet(icmp("203.0.113.1", "192.0.2.1", 3, tcp(vip, "198.51.100.7:1"))), 0, icmpErr},
+		})
+		d.check(t, d.private, []steered{
+			{"from a server's address", priv.ethernet(tcp(rip, "198.51.100.7:1")), 0, reply},
+			{"to the director", priv.ethernet(tcp(rip, "10.0.0.1:1")), 0, passed},
+			{"from another address", priv.ethernet(tcp(netip.AddrPortFrom(netip.MustParseAddr("10.0.0.99"), port).String(), "198.51.100.7:1")), 0, passed},
+		})
+	}
+	check(50000, passed, passed, passed)
+	awaited[50000].Add(2)
+	check(50000, service, reply, icmpErr)
+	check(50001, passed, passed, passed)
+	awaited[50000].Add(^uint64(0))
+	check(50000, service, reply, icmpErr)
+	awaited[50000].Add(^uint64(0))
+	check(50000, passed, passed, passed)
+	awaited[50000].Add(1)
+	if _, err := d.Awaited(); err != nil || awaited[50000].Load() != 0 {
+		t.Errorf("asked for again: %v, %d awaited", err, awaited[50000].Load())
+	}
+}
+
 func TestOwnAddressesComeAndGo(t *testing.T) {
 	d := newStand(t)
 	answer := frame{dst: privateMAC}.ethernet(tcp("10.0.0.11:8080", "10.0.0.2:40000"))

@@ -8,6 +8,8 @@
 //             that are marked for one
 //   reply     from a real server:      link, protocol, source address and port,
 //             and to no address of the director
+//   awaited   TCP to or from such an address by a port that a data connection
+//             of FTP is awaited at, or has: counted as service or reply
 //   error     an ICMP error whose quoted packet is one of the above, reversed
 //   fragment  any fragment to the address of a service, or from the address of
 //             a real server to no address of the director
@@ -161,6 +163,17 @@ struct {
 	__type(key, u32);
 	__type(value, u32);
 } any_port SEC(".maps");
+
+// awaited counts by port, of all services and servers together, the data
+// connections that are expected or there. Workers write it in memory, so that
+// it stands before the packet leaves that tells the client.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 65536);
+	__uint(map_flags, BPF_F_MMAPABLE);
+	__type(key, u32);
+	__type(value, u64);
+} awaited SEC(".maps");
 
 struct {
 	__uint(type, BPF_MAP_TYPE_XSKMAP);
@@ -342,10 +355,19 @@ inline_ bool known(void *map, void *hints, u32 of, struct endpoint *link, const 
 	link->proto = f->fragment ? 0 : f->proto;
 	if (holds(map, hints, link))
 		return 1;
-	u32 *any = bpf_map_lookup_elem(&any_port, &of);
-	if (f->fragment || !any || !*any)
+	if (f->fragment)
 		return 0;
+	u32 *any = bpf_map_lookup_elem(&any_port, &of);
 	link->port = 0;
+	if (any && *any && holds(map, hints, link))
+		return 1;
+	if (f->proto != TCP)
+		return 0;
+	u32 at = net16(port);
+	u64 *data = bpf_map_lookup_elem(&awaited, &at);
+	if (!data || !*data)
+		return 0;
+	link->proto = 0;
 	return holds(map, hints, link);
 }
 

@@ -88,6 +88,7 @@ type steerZone struct {
 // Used for safe lookups in a Collection or CollectionSpec.
 const (
 	steerMapAnyPort      = "any_port"
+	steerMapAwaited      = "awaited"
 	steerMapCounters     = "counters"
 	steerMapDoors        = "doors"
 	steerMapEntrances    = "entrances"
@@ -155,6 +156,7 @@ type steerProgramSpecs struct {
 // It can be passed ebpf.CollectionSpec.Assign.
 type steerMapSpecs struct {
 	AnyPort      *ebpf.MapSpec `ebpf:"any_port"`
+	Awaited      *ebpf.MapSpec `ebpf:"awaited"`
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	Doors        *ebpf.MapSpec `ebpf:"doors"`
 	Entrances    *ebpf.MapSpec `ebpf:"entrances"`
@@ -198,6 +200,7 @@ func (o *steerObjects) Close() error {
 // It can be passed to loadSteerObjects or ebpf.CollectionSpec.LoadAndAssign.
 type steerMaps struct {
 	AnyPort      *ebpf.Map `ebpf:"any_port"`
+	Awaited      *ebpf.Map `ebpf:"awaited"`
 	Counters     *ebpf.Map `ebpf:"counters"`
 	Doors        *ebpf.Map `ebpf:"doors"`
 	Entrances    *ebpf.Map `ebpf:"entrances"`
@@ -214,6 +217,7 @@ type steerMaps struct {
 func (m *steerMaps) Close() error {
 	return _SteerClose(
 		m.AnyPort,
+		m.Awaited,
 		m.Counters,
 		m.Doors,
 		m.Entrances,

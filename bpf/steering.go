@@ -7,6 +7,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 var (
@@ -61,6 +62,7 @@ type Steering struct {
 	nics    map[int]*nic
 	tables  map[string]*table
 	zones   map[Link]map[steerZone]steerRanges
+	awaited []byte // nil = not mapped yet
 }
 
 // nic is a NIC that steering looks at.
@@ -140,5 +142,9 @@ func (s *Steering) Close() error {
 		errs = append(errs, t.close())
 	}
 	clear(s.tables)
+	if s.awaited != nil {
+		errs = append(errs, unix.Munmap(s.awaited))
+		s.awaited = nil
+	}
 	return errors.Join(append(errs, s.objects.Close())...)
 }

@@ -16,6 +16,7 @@ type twin struct {
 	services, replies []endpoint
 	own               []netip.Addr
 	zones             []Zone // of the link without tags
+	awaited           []uint16
 }
 
 // end is an address and port of a packet.
@@ -72,10 +73,10 @@ func (w *twin) judge(b []byte) Counters {
 	if toService == service && !p.readPorts(&p.src, &p.dst) {
 		return passed
 	}
-	if holds(w.services, tags, p, p.dst) {
+	if w.holds(w.services, tags, p, p.dst) {
 		return toService
 	}
-	if holds(w.replies, tags, p, p.src) && !slices.Contains(w.own, to) {
+	if w.holds(w.replies, tags, p, p.src) && !slices.Contains(w.own, to) {
 		return fromServer
 	}
 	if len(tags) == 0 && isMarked(w.zones, p) {
@@ -142,10 +143,10 @@ func (p *seen) readPorts(first, second *end) bool {
 	return true
 }
 
-func holds(list []endpoint, tags []uint16, p seen, e end) bool {
+func (w *twin) holds(list []endpoint, tags []uint16, p seen, e end) bool {
 	return slices.ContainsFunc(list, func(l endpoint) bool {
 		return slices.Equal(l.tags, tags) && netip.MustParseAddr(l.addr) == e.addr &&
-			(p.fragment || l.proto == p.proto && (l.port == 0 || l.port == e.port))
+			(p.fragment || l.proto == p.proto && (l.port == 0 || l.port == e.port) || p.proto == 6 && slices.Contains(w.awaited, e.port))
 	})
 }
 
@@ -174,6 +175,12 @@ func onLoopback(t testing.TB) (*stand, *twin) {
 	}
 	must(t, s.SetZones(Link{Ifindex: 1}, zonesOfTests))
 	w.zones = zonesOfTests
+	awaited, err := s.Awaited()
+	must(t, err)
+	w.awaited = []uint16{20, 50000}
+	for _, port := range w.awaited {
+		awaited[port].Store(1)
+	}
 	return d, w
 }
 
@@ -201,6 +208,9 @@ func framesOfEveryKind() [][]byte {
 		pub.ethernet(withExtensions(slices.Clone(syn6), 0, 60, 43, 60, 60, 60, 60)),
 		pub.ethernet(withExtensions(slices.Clone(syn6), 60, 44)),
 		pub.ethernet(withOffset(slices.Clone(syn), 4)),
+		pub.ethernet(tcp("198.51.100.7:40000", "192.0.2.1:50000")),
+		pub.ethernet(tcp("10.0.0.11:20", "198.51.100.7:40000")),
+		pub.ethernet(tcp("[fd00::11]:50000", "[2001:db8:7::7]:40000")),
 		pub.ethernet(udp("198.51.100.7:1", "192.0.2.2:2")),
 		pub.ethernet(tcp("10.0.0.11:8080", "198.51.100.7:40000")),
 		pub.ethernet(tcp("10.0.0.11:8080", "10.0.0.1:40000")),
