@@ -308,6 +308,9 @@ func (t *Table) seen(i Index, r *Record, now Tick) {
 	}
 }
 
+// Timeout returns how long a connection without packets stays in a state.
+func (t *Table) Timeout(s State) Tick { return t.timeout(s) }
+
 func (t *Table) timeout(s State) Tick {
 	if s < NumStates {
 		return t.timeouts[s]

@@ -94,6 +94,16 @@ func TestNoVerdictAllocates(t *testing.T) {
 			"public 198.51.100.7:1 -> 192.0.2.1:80 tcp S", "public 198.51.100.7:1 -> 192.0.2.1:80 tcp A",
 			"public 198.51.100.7:1 -> 192.0.2.1:80 tcp R",
 		}, nothing, func(c *Counters) uint64 { return c.NewConns }},
+		{"data connection", []string{
+			"public 198.51.100.7:1 -> 192.0.2.1:50000 tcp S", "public 198.51.100.7:1 -> 192.0.2.1:21 tcp S", "public 198.51.100.7:1 -> 192.0.2.1:21 tcp A",
+			`public 198.51.100.7:1 -> 192.0.2.1:21 tcp PA text=PASV\r\n`, `private 10.0.0.11:21 -> 198.51.100.7:1 tcp PA text=227_(10,0,0,11,195,80)\r\n`,
+			`private 10.0.0.11:21 -> 198.51.100.7:1 tcp PA text=227_(10,0,0,11,195,80)\r\n`, `public 198.51.100.7:1 -> 192.0.2.1:21 tcp PA ack=2000 text=EPRT_|1|198.51.100.7|2|\r\n`,
+		}, func(s *script, frame []byte, n int) {
+			if n == 0 {
+				s.rules(talking)
+			}
+			newPort(s, frame, n)
+		}, func(c *Counters) uint64 { return c.NewConns }},
 		{"reset", []string{"public 198.51.100.7:7 -> 192.0.2.1:80 tcp A"}, nothing, func(c *Counters) uint64 { return c.Resets }},
 		{"no server", []string{"public 198.51.100.7:1 -> 192.0.2.1:54 udp 18"}, nothing, func(c *Counters) uint64 { return c.Errors }},
 		{"time exceeded", []string{in + " ttl=1"}, nothing, func(c *Counters) uint64 { return c.Errors }},

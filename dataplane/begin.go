@@ -40,7 +40,7 @@ func (w *Worker) replaces(b *Batch, i int) bool {
 	if set.ExpireNodestConn != 0 && w.destless(b, i, rec, calls) {
 		return true
 	}
-	if !calls || set.ConnReuseMode == 0 || rec.Flags&controlled != 0 {
+	if !calls || set.ConnReuseMode == 0 || rec.Flags&controlled != 0 || w.isData(b.conn[i], rec) {
 		return false
 	}
 	return rec.State == conntrack.TimeWait || rec.State == conntrack.Close || rec.State == conntrack.SCTPClosed
@@ -78,6 +78,13 @@ func (w *Worker) forsaken(b *Batch, i int) {
 // begin picks a server for packet i and inserts its connection, or answers as
 // a host without one would.
 func (w *Worker) begin(b *Batch, i int) {
+	if w.openData(b, i) {
+		return
+	}
+	if !w.config.takes(b.service[i], b.other[i].Port) {
+		b.finish(i, PassUp, Unexplained)
+		return
+	}
 	state, ok := w.opening(b, i)
 	if !ok {
 		return

@@ -240,6 +240,9 @@ func (s *symbol) segment() []byte {
 	case "tcp":
 		t := s.tcp()
 		_ = t.SetNetworkLayerForChecksum(network)
+		if s.has("text") {
+			return serialize(t, gopacket.Payload(spoken.Replace(s.attr["text"])))
+		}
 		return serialize(t, payload(s.number("data", 0)))
 	case "udp":
 		u := &layers.UDP{SrcPort: layers.UDPPort(s.src.Port()), DstPort: layers.UDPPort(s.dst.Port())}
@@ -281,6 +284,15 @@ func (s *symbol) tcp() *layers.TCP {
 	if text, ok := s.attr["stamp"]; ok {
 		t.Options = stamps(text)
 	}
+	if s.has("sack") {
+		var left, right uint32
+		if _, err := fmt.Sscanf(s.attr["sack"], "%d:%d", &left, &right); err != nil {
+			panic(fmt.Sprintf("sack=%q is not LEFT:RIGHT", s.attr["sack"]))
+		}
+		block := binary.BigEndian.AppendUint32(binary.BigEndian.AppendUint32(nil, left), right)
+		nop := layers.TCPOption{OptionType: layers.TCPOptionKindNop}
+		t.Options = []layers.TCPOption{nop, nop, {OptionType: layers.TCPOptionKindSACK, OptionLength: 10, OptionData: block}}
+	}
 	return t
 }
 
@@ -297,6 +309,9 @@ func stamps(text string) []layers.TCPOption {
 	nop := layers.TCPOption{OptionType: layers.TCPOptionKindNop}
 	return []layers.TCPOption{nop, nop, {OptionType: layers.TCPOptionKindTimestamps, OptionLength: 10, OptionData: data}}
 }
+
+// spoken makes what is said of what a script writes in one word.
+var spoken = strings.NewReplacer("_", " ", `\r`, "\r", `\n`, "\n")
 
 // chunks are the names of SCTP's by their numbers.
 var chunks = []string{"DATA", "INIT", "INIT-ACK", "SACK", "HEARTBEAT", "HEARTBEAT-ACK", "ABORT", "SHUTDOWN", "SHUTDOWN-ACK",

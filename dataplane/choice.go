@@ -176,6 +176,7 @@ func (w *Worker) connect(b *Batch, i int, got *choice) {
 		rec.Flags |= controlled
 		w.control[at] = got.template
 	}
+	w.attend(at, rec)
 	b.conn[i] = at
 	if got.state == conntrack.OnePacket && !w.config.Deviations.Has(service.OnePacketAnswers) {
 		w.spent = append(w.spent, w.table.Name(at))

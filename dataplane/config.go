@@ -23,7 +23,10 @@ type Config struct {
 	exits    [MaxLinks]exit
 	index    serviceIndex
 	servers  []*Server // by slot
-	anyPort  bool      // a service takes all ports that no other has
+	spreads  bool      // some service has more than its own port
+	anyPort  bool      // one takes all ports that no other has
+	ftp      *FTP      // nil: no service has control connections
+	ftpVIPs  addrSet   // of those services
 	marks    []*marks  // by link; nil = no service has packets by firewall mark
 	plain    bool      // plain packets may take the shortcut
 	pairs    []conntrack.Pair
@@ -168,10 +171,33 @@ func (c *Config) serviceOf(link LinkID, proto uint8, e *packet.Endpoint) int32 {
 		}
 	}
 	id := c.index.find(proto, e)
-	if id == noService && c.anyPort {
-		id = c.index.find(proto, &packet.Endpoint{Addr: e.Addr})
+	if id == noService && c.spreads {
+		id = c.besides(proto, e)
 	}
 	return id
+}
+
+// besides returns the service that takes what goes to e besides its own port:
+// as with IPVS one of FTP comes first, for its data connections.
+func (c *Config) besides(proto uint8, e *packet.Endpoint) int32 {
+	if proto == packet.TCP && (e.Port >= firstPort || e.Port == ftpPort-1) && c.ftpVIPs.has(e.Addr) {
+		for _, port := range c.ftp.ports {
+			if id := c.index.find(proto, &packet.Endpoint{Addr: e.Addr, Port: port}); id != noService {
+				return id
+			}
+		}
+	}
+	if !c.anyPort {
+		return noService
+	}
+	return c.index.find(proto, &packet.Endpoint{Addr: e.Addr})
+}
+
+// takes reports whether a service opens connections to a port that serviceOf
+// has found it for. Data connections that nobody expects are the kernel's.
+func (c *Config) takes(service int32, port uint16) bool {
+	v := &c.Services[service].virtual
+	return v.Port == port || v.Port == 0
 }
 
 // find returns the position of the service in Config.Services, noService if

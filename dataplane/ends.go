@@ -14,6 +14,9 @@ func (w *Worker) expire() {
 	if t := w.config.templates; t != nil {
 		t.sweep(w.tick)
 	}
+	if f := w.config.ftp; f != nil {
+		f.sweep(w.tick)
+	}
 }
 
 // settleGone takes ended connections off their servers' counts.
@@ -25,6 +28,9 @@ func (w *Worker) settleGone() {
 	for _, g := range gone {
 		if s := w.config.servers[g.Server]; s != nil {
 			s.end(g.State)
+		}
+		if g.Flags&helped != 0 {
+			w.config.ftp.ended(&w.sides[g.Index])
 		}
 		if g.Flags&controlled != 0 {
 			w.config.templates.release(w.control[g.Index], w.tick)

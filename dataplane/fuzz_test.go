@@ -18,6 +18,19 @@ var opened = []string{
 	"public [2001:db8:7::7]:9 -> [2001:db8::1]:53 udp 9",
 	"public 198.51.100.7:1 -> 192.0.2.1:90 sctp INIT",
 	"public 198.51.100.7:1 -> 192.0.2.33:53 udp 9",
+	"public 198.51.100.7:1 -> 192.0.2.1:21 tcp S",
+	"public 198.51.100.7:1 -> 192.0.2.1:21 tcp A",
+}
+
+// talking are the rules of a service of FTP.
+var talking = []string{"-A -t 192.0.2.1:21 -s rr", "-a -t 192.0.2.1:21 -r 10.0.0.11:21 -m"}
+
+func (s *script) rules(lines []string) {
+	for _, line := range lines {
+		if err := s.command(strings.Fields(line)); err != nil {
+			panic(err)
+		}
+	}
 }
 
 // grown are what the fuzzer starts from: every kind of frame.
@@ -59,6 +72,13 @@ var grown = []string{
 	"public 198.51.100.7:1 -> 192.0.2.34:53 udp 99",
 	"private 10.0.0.13:5353 -> 198.51.100.7:1 udp 99",
 	"private 10.0.0.13 -> 198.51.100.7 icmp 3/3 about 198.51.100.7:1 -> 10.0.0.13:5353 udp 99",
+	`public 198.51.100.7:1 -> 192.0.2.1:21 tcp PA seq=101 ack=501 text=PASV\r\n`,
+	`private 10.0.0.11:21 -> 198.51.100.7:1 tcp PA seq=501 ack=107 text=227_(10,0,0,11,195,80)\r\n`,
+	`public 198.51.100.7:1 -> 192.0.2.1:21 tcp PA seq=107 ack=523 sack=501:520 text=EPSV\r\n`,
+	`private 10.0.0.11:21 -> 198.51.100.7:1 tcp PA seq=523 ack=113 text=229_(|||50001|)\r\n sum=partial`,
+	`public 198.51.100.7:1 -> 192.0.2.1:21 tcp PA seq=113 ack=600 text=PORT_198,51,100,7,195,80\r\n`,
+	`private 10.0.0.11:20 -> 198.51.100.7:50000 tcp S`,
+	`public 198.51.100.7:9 -> 192.0.2.1:50000 tcp S`,
 	"private fd00::11 -> 2001:db8:7::7 icmp 1/4 about [2001:db8:7::7]:9 -> [fd00::11]:5353 udp 9",
 }
 
@@ -90,6 +110,7 @@ func FuzzProcess(f *testing.F) {
 		for _, m := range s.nics {
 			m.Discard(false)
 		}
+		s.rules(talking)
 		s.links[0].Partial, s.links[1].Partial = true, seconds&1 != 0
 		s.roster.SetLinks(s.links)
 		for i, text := range switches {

@@ -166,7 +166,7 @@ func (w *Worker) answers(b *Batch, i int, rec *conntrack.Record) bool {
 	}
 	if empty && !refused && x.server.Flags == 0 {
 		if x.server = s; from == conntrack.ToClient {
-			x.server.Seq, x.server.Ack = s.Ack, s.Seq
+			x.server.Seq, x.server.Ack = s.Ack-w.aheadOf(b.conn[i], rec), s.Seq
 		}
 	}
 	if x.told[from] = x.doomed || refused; x.doomed && !refused {
@@ -315,6 +315,9 @@ func (w *Worker) originate(at conntrack.Index, to conntrack.Direction, s *packet
 	if to == conntrack.ToServer {
 		src, dst = dst, packet.Endpoint{Addr: srv.real.Addr, Port: rec.RPort}
 		src.Port = w.table.PortToServer(at)
+	}
+	if to == conntrack.ToClient {
+		s.Seq += w.aheadOf(at, rec)
 	}
 	chunk, ok := w.alloc()
 	if !ok {

@@ -185,7 +185,7 @@ func (w *Worker) find(b *Batch, i int) {
 			return
 		}
 	}
-	if at == conntrack.None && b.service[i] == noService && b.how[i] != toServer {
+	if at == conntrack.None && b.service[i] == noService && b.how[i] != toServer && !w.callsBack(b, i) {
 		client, other := b.other[i], b.client[i]
 		if w.crew != nil && w.handOver(b, i, w.crew.owner(client), toServer) {
 			return
@@ -212,7 +212,11 @@ func (w *Worker) schedule(b *Batch, i int) {
 	if b.kinds[i] == kindDone || known && w.config.Settings.ExpireNodestConn == 0 && !begins(&b.packets[i]) {
 		return
 	}
-	if !w.mayOpen(b, i) || known && !w.replaces(b, i) || !known && b.service[i] == noService {
+	if !w.mayOpen(b, i) {
+		w.callBack(b, i)
+		return
+	}
+	if known && !w.replaces(b, i) || !known && b.service[i] == noService {
 		return
 	}
 	w.anew(b, i)

@@ -78,6 +78,9 @@ func (w *Worker) translate(b *Batch, i int) {
 		w.note(b, i, rec, s)
 		p.Translate(w.rewriteOf(b.conn[i], rec, s, false), packet.Source, partial)
 	}
+	if rec.Flags&helped != 0 && !w.converse(b, i, rec, s) {
+		return
+	}
 	w.Counters.Forwarded++
 	w.dispatch(b, i, id)
 }

@@ -45,6 +45,9 @@ type Roster struct {
 
 	templates     *Templates // nil until a service is persistent
 	templateLimit int
+
+	ftp     *FTP // nil: FTP is not helped
+	needFTP bool // a service had control connections
 }
 
 type serverKey struct {
@@ -71,6 +74,19 @@ func (r *Roster) LimitTemplates(n int) { r.templateLimit = n }
 // Deviate says in which ways workers differ from IPVS, in place of the
 // default ones. It comes before the first Apply.
 func (r *Roster) Deviate(s service.Deviations) { r.deviations = s }
+
+// HelpFTP has workers look after the control connections of FTP to some ports,
+// none by default. awaited are counters by port that steering reads, nil if
+// nobody does. It comes before the first Apply.
+func (r *Roster) HelpFTP(ports []uint16, awaited []atomic.Uint64) {
+	if r.ftp = nil; len(ports) > 0 {
+		r.ftp = newFTP(slices.Clone(ports), awaited)
+	}
+	r.last = nil
+}
+
+// Expected calls f for every data connection of FTP that nobody has opened yet.
+func (r *Roster) Expected(now conntrack.Tick, f func(Expected)) { r.ftp.Each(now, f) }
 
 // Templates returns those of all services, nil if none was ever persistent.
 func (r *Roster) Templates() *Templates { return r.templates }
@@ -332,6 +348,8 @@ func (r *Roster) Config() *Config {
 func (r *Roster) survey() *Config {
 	c := &Config{Links: slices.Clone(r.links), Deviations: r.deviations, deletions: &r.deletions}
 	own := slices.Clone(r.own)
+	var talking []packet.Addr // addresses of services with control connections
+	marked := false
 	r.order = slices.DeleteFunc(r.order, func(s *Service) bool {
 		s.listed = r.services[s.Key] == s
 		return !s.listed
@@ -339,12 +357,20 @@ func (r *Roster) survey() *Config {
 	for _, s := range r.order {
 		c.Services = append(c.Services, s)
 		if s.marked() {
+			marked = true
 			continue
 		}
 		c.anyPort = c.anyPort || s.virtual.Port == 0
+		if r.ftp.controls(s.proto, s.virtual.Port) {
+			talking = append(talking, s.virtual.Addr)
+		}
 		own = append(own, s.virtual.Addr)
 	}
 	c.index, c.own = newServiceIndex(c.Services), newAddrSet(own)
+	if r.needFTP = r.needFTP || r.ftp != nil && (marked || c.anyPort || len(talking) > 0); r.needFTP {
+		c.ftp, c.ftpVIPs = r.ftp, newAddrSet(talking)
+	}
+	c.spreads = c.anyPort || len(talking) > 0
 	c.joinLinks()
 	c.marks = r.marks(c)
 	return c

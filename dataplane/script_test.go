@@ -115,6 +115,7 @@ func (s *script) step(words []string) {
 		"size": s.size, "strict": s.strictly, "deviate": s.deviate, "$": s.edit, "advance": s.advance, "counters": s.counters, "conns": s.conns, "conn": s.conn,
 		"server": s.server, "silent": s.silence, "arp": s.arp, "fail": s.fail, "route": s.reroute, "mtu": s.mtu,
 		"partial": s.partial, "down": s.down, "up": s.upAgain, "upward": s.upwards,
+		"expected": s.expected, "expectations": s.expectations, "awaited": s.awaits,
 		"template": s.template, "templates": s.templates,
 	}
 	if f, ok := steps[verb]; ok {

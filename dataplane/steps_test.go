@@ -205,6 +205,47 @@ func (s *script) templates(args []string) {
 	}
 }
 
+// expected CLIENT VIRTUAL REAL [SECONDS]: a data connection of FTP that nobody
+// has opened yet.
+func (s *script) expected(args []string) {
+	for _, row := range s.data() {
+		if slices.Equal(row[:len(args)], args) {
+			return
+		}
+	}
+	s.failf("there are %v", s.data())
+}
+
+// expectations N: how many there are.
+func (s *script) expectations(args []string) {
+	if n := strconv.Itoa(len(s.data())); n != args[0] {
+		s.failf("there are %v", s.data())
+	}
+}
+
+func (s *script) data() (rows [][]string) {
+	s.roster.Expected(s.now.tick(), func(x Expected) {
+		real := netip.AddrPortFrom(x.Server.real.Addr.Netip(), x.RPort)
+		rows = append(rows, []string{x.Client.Netip().String(), x.Virtual.Netip().String(), real.String(), strconv.Itoa(int(x.Expires / 10))})
+	})
+	return rows
+}
+
+// awaits PORT=N...: how many data connections steering is told of, and none by
+// other ports.
+func (s *script) awaits(args []string) {
+	names, values := pairsOf(args)
+	for port := range s.world.awaited {
+		want := uint64(0)
+		if i := slices.Index(names, strconv.Itoa(port)); i >= 0 {
+			want = uint64(values[i])
+		}
+		if got := s.world.awaited[port].Load(); got != want {
+			s.failf("port %d is awaited %d times", port, got)
+		}
+	}
+}
+
 func (s *script) rows() (rows [][]string) {
 	end := func(a packet.Addr, port uint16) string { return packet.Endpoint{Addr: a, Port: port}.Netip().String() }
 	for at := 0; at >= 0; {

@@ -25,7 +25,7 @@ type symbol struct {
 
 // attributes are the names that a symbol may carry.
 var attributes = []string{
-	"ttl", "id", "df", "tos", "seq", "ack", "win", "stamp", "data", "sum", "sumas", "opts", "frag", "hsum", "ver", "ihl", "len",
+	"ttl", "id", "df", "tos", "seq", "ack", "win", "stamp", "data", "text", "sack", "sum", "sumas", "opts", "frag", "hsum", "ver", "ihl", "len",
 	"pad", "mtu", "quote", "hbh", "dst", "route", "tags", "via", "rest",
 }
 

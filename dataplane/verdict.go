@@ -52,6 +52,8 @@ const (
 	ErrorLimited                  // an ICMP error was due but limited
 	ProbeAnswer                   // not lost: it answered a probe
 	DropPacket                    // sysctl drop_packet: one new connection of so many
+	DialogsFull                   // no room for another control connection of FTP
+	FTPSplit                      // a part of an FTP answer that is replaced as a whole
 	NumReasons
 )
 
@@ -60,6 +62,7 @@ var reasonNames = [NumReasons]string{
 	"source-route", "bad-fragment", "bad-extension", "no-link", "no-conn", "no-server", "server-gone",
 	"table-full", "endpoint-full", "no-port", "templates-full", "no-route", "no-hop", "ttl-expired", "too-big", "hold-full",
 	"fragment-timeout", "recut", "no-frame", "tx-full", "passup-full", "hand-full", "error-limited", "probe-answer", "drop-packet",
+	"dialogs-full", "ftp-split",
 }
 
 // String returns the reason's name as counters show it.

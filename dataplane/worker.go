@@ -137,6 +137,7 @@ type Worker struct {
 	piece   packet.Packet // of a packet that is recut
 	built   packet.Packet // that reply sends
 	ported  packet.Rewrite
+	sides   []side   // by conntrack.Index, of connections that are helped
 	control []uint32 // by conntrack.Index, the template of what is controlled
 	warm    uint64   // keeps the stage that touches table lines alive
 
@@ -202,6 +203,7 @@ func (w *Worker) Adopt(c *Config, stats []Stat) {
 	if c.templates != nil && w.control == nil {
 		w.control = make([]uint32, w.table.Slots())
 	}
+	w.takeSides(c)
 }
 
 // Table returns the connections of w, for work that its owner does between

@@ -4,6 +4,7 @@ import (
 	"net/netip"
 	"slices"
 	"strings"
+	"sync/atomic"
 	"testing"
 
 	"github.com/lvx-lb/lvx/admin"
@@ -90,6 +91,7 @@ type world struct {
 	set     service.Set
 	routes  prefixes
 	silent  map[packet.Addr]bool // neighbours that do not answer
+	awaited []atomic.Uint64      // by port, what steering is told of data connections
 	now     Time
 
 	sent [][][]byte // by NIC: what left and was not looked at
@@ -142,6 +144,8 @@ func newWorld(t testing.TB, top topology, z sizes) *world {
 	if z.templates > 0 {
 		x.roster.LimitTemplates(z.templates)
 	}
+	x.awaited = make([]atomic.Uint64, 1<<16)
+	x.roster.HelpFTP([]uint16{21}, x.awaited)
 	var own []packet.Addr
 	for _, a := range top.own {
 		own = append(own, addrOf(a))
