@@ -105,6 +105,9 @@ func (d *Director) tryMode(mode xsk.Mode, queues []int) (err error) {
 	if err != nil {
 		return err
 	}
+	if err := d.prove(r); err != nil {
+		return errors.Join(err, r.close())
+	}
 	for i, n := range d.links.nics {
 		for q, s := range r.sockets[i] {
 			if err := d.steering.SetSocket(n.ifindex, q, s.FD()); err != nil {
