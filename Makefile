@@ -2,7 +2,7 @@
 # Tests that need root say so and are skipped without it.
 GO ?= go
 STATICCHECK = honnef.co/go/tools/cmd/staticcheck@v0.7.0
-.PHONY: all lvx toolchain generate check test integration test-vm test-ipvs soak demo bench bench-short clean
+.PHONY: all lvx toolchain generate check test integration test-vm test-ipvs soak demo bench bench-short profile clean
 
 all: lvx
 
@@ -57,6 +57,15 @@ bench: lvx
 bench-short: lvx
 	-.ci/packages bench
 	./lvx bench run --short --only "$(ONLY)"
+
+# Makes cmd/lvx/default.pgo, by which the compiler builds lvx: CPU profiles of a
+# director that forwards a mixed load, as root and without the time it spends in
+# the kernel, and of the benchmarks in memory.
+profile: lvx
+	@set -e; dir=$$(mktemp -d); trap 'rm -rf $$dir' EXIT; \
+	./lvx bench profile -to $$dir/live; \
+	$(GO) test -run '^$$' -bench 'Process|NewConnection' -benchtime 1s -o $$dir/test -cpuprofile $$dir/memory ./dataplane; \
+	$(GO) tool pprof -proto -ignore Syscall6 $$dir/live $$dir/memory >cmd/lvx/default.pgo
 
 clean:
 	rm -f lvx

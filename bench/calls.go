@@ -30,16 +30,19 @@ func (r *Result) call(name string) *callRow {
 	return nil
 }
 
+// callPrograms serve and call.
+var callPrograms = []string{"nginx", "wrk", "iperf3"}
+
 // tcp measures requests over HTTP and one bulk stream, with nobody pinned:
 // clients, director and servers share all CPUs.
 func (r *Result) tcp(ctx context.Context, o Options) (err error) {
-	for _, program := range []string{"nginx", "wrk", "iperf3"} {
+	for _, program := range callPrograms {
 		if _, err := find(program); err != nil {
 			r.miss("TCP rows, as %s is not installed", program)
 			return nil
 		}
 	}
-	names := []string{"direct", "lvx", "nft", "nft-mtu", "haproxy", "nginx"}
+	names := []string{"direct", "lvx", "nft-mtu", "lvx-batch", "nft", "haproxy", "nginx"}
 	if o.Short {
 		names = names[1:]
 	}
@@ -53,11 +56,13 @@ func (r *Result) tcp(ctx context.Context, o Options) (err error) {
 	}
 	for round := range o.Rounds {
 		o.say("TCP, round %d of %d", round+1, o.Rounds)
-		err := f.each(ctx, func(c *Contender) error {
-			return r.call(c.Name).take(ctx, c, max(1, int(2*o.Window.Seconds()+0.5)))
-		})
-		if err != nil {
-			return err
+		for _, take := range callKinds {
+			err := f.each(ctx, func(c *Contender) error {
+				return take(r.call(c.Name), c, max(1, int(2*o.Window.Seconds()+0.5)))
+			})
+			if err != nil {
+				return err
+			}
 		}
 	}
 	return nil
@@ -94,24 +99,36 @@ func (c *Contender) answers(ctx context.Context) error {
 	return nil
 }
 
-func (row *callRow) take(ctx context.Context, c *Contender, seconds int) error {
-	web, bulk := c.target()
-	for _, kind := range []struct {
-		rate, p99 *[]float64
-		header    []string
-	}{{&row.keepalive, &row.keep99, nil}, {&row.fresh, &row.fresh99, []string{"-H", "Connection: close"}}} {
-		args := append([]string{"-t1", "-c32", "--latency", fmt.Sprintf("-d%ds", seconds)}, kind.header...)
-		out, err := command(c.Client, "wrk", append(args, "http://"+web+"/")...)
-		if err != nil {
-			return err
-		}
-		rate, p99, failed, err := readWrk(out)
-		if err != nil {
-			return err
-		}
-		row.failed += failed
-		*kind.rate, *kind.p99 = append(*kind.rate, rate), append(*kind.p99, p99)
+// callKinds are the three figures of a round. Each is taken with all contenders
+// in turn before the next.
+var callKinds = []func(row *callRow, c *Contender, seconds int) error{
+	func(row *callRow, c *Contender, seconds int) error {
+		return row.requests(c, seconds, &row.keepalive, &row.keep99)
+	},
+	func(row *callRow, c *Contender, seconds int) error {
+		return row.requests(c, seconds, &row.fresh, &row.fresh99, "-H", "Connection: close")
+	},
+	(*callRow).stream,
+}
+
+func (row *callRow) requests(c *Contender, seconds int, rates, p99s *[]float64, header ...string) error {
+	web, _ := c.target()
+	args := append([]string{"-t1", "-c32", "--latency", fmt.Sprintf("-d%ds", seconds)}, header...)
+	out, err := command(c.Client, "wrk", append(args, "http://"+web+"/")...)
+	if err != nil {
+		return err
 	}
+	rate, p99, failed, err := readWrk(out)
+	if err != nil {
+		return err
+	}
+	row.failed += failed
+	*rates, *p99s = append(*rates, rate), append(*p99s, p99)
+	return nil
+}
+
+func (row *callRow) stream(c *Contender, seconds int) error {
+	_, bulk := c.target()
 	out, err := command(c.Client, "iperf3", "-c", bulk, "-t", strconv.Itoa(seconds), "-J")
 	if err != nil {
 		return err

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strconv"
 	"strings"
 	"syscall"
@@ -25,6 +26,8 @@ type Contender struct {
 	conns   func(c *Contender) (int, error) // connections that it holds
 	process *netlab.Process                 // nil where the kernel is the director
 	lvx     string                          // path of the binary
+	by      []string                        // what starts lvx: a command and its arguments
+	more    []string                        // further options of lvx
 	table   int                             // lvx: --conns
 	reclaim func(c *Contender) error        // forgets all connections
 }
@@ -38,14 +41,15 @@ type kind struct {
 }
 
 var kinds = map[string]kind{
-	"lvx":     {startLVX, lvxConns, (*Contender).restart, "", "`lvx run`, one worker"},
-	"lvx-gc":  {startCollecting, lvxConns, (*Contender).restart, "", "the same, collecting garbage all the time"},
-	"bare":    {startBare, nil, nil, "", "two AF_XDP sockets, only the MAC addresses swapped: the limit"},
-	"nft":     {startNft, nftConns, forgetNft, "nft", "nftables `dnat to numgen`, the kernel's connection tracking"},
-	"nft-mtu": {startNftMTU, nftConns, forgetNft, "nft", "the same where the hosts send MTU-sized frames (tso, gso, gro off)"},
-	"haproxy": {startHAProxy, nil, nil, "haproxy", "HAProxy, mode tcp, one thread"},
-	"nginx":   {startNginxStream, nil, nil, streamModule, "nginx stream, one worker process"},
-	"direct":  {startRouter, nil, nil, "", "no director: the kernel forwards to one server"},
+	"lvx":       {startLVX, lvxConns, (*Contender).restart, "", "`lvx run`, one worker"},
+	"lvx-gc":    {startCollecting, lvxConns, (*Contender).restart, "", "the same, collecting garbage all the time"},
+	"lvx-batch": {startBatch, lvxConns, nil, "chrt", "`chrt --batch 0 lvx run`: it lets others finish their turn and finds more packets"},
+	"bare":      {startBare, nil, nil, "", "two AF_XDP sockets, only the MAC addresses swapped: the limit"},
+	"nft":       {startNft, nftConns, forgetNft, "nft", "nftables `dnat to numgen`, the kernel's connection tracking"},
+	"nft-mtu":   {startNftMTU, nftConns, forgetNft, "nft", "the same where the hosts send MTU-sized frames (tso, gso, gro off)"},
+	"haproxy":   {startHAProxy, nil, nil, "haproxy", "HAProxy, mode tcp, one thread"},
+	"nginx":     {startNginxStream, nil, nil, streamModule, "nginx stream, one worker process"},
+	"direct":    {startRouter, nil, nil, "", "no director: the kernel forwards to one server"},
 }
 
 // installed reports whether what the kind runs is there.
@@ -114,7 +118,8 @@ func (c *Contender) ready(args ...string) error {
 	defer log.Close()
 	ctx, cancel := context.WithTimeout(context.Background(), patience)
 	defer cancel()
-	cmd := exec.Command(c.lvx, args...)
+	line := slices.Concat(c.by, []string{c.lvx}, args)
+	cmd := exec.Command(line[0], line[1:]...)
 	cmd.Stderr = log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	if c.process, err = c.Director.StartReady(ctx, cmd); err != nil {
@@ -127,19 +132,23 @@ func (c *Contender) ready(args ...string) error {
 func (c *Contender) log() string    { return filepath.Join(c.Dir, "director.log") }
 func (c *Contender) socket() string { return filepath.Join(c.Dir, "lvx.sock") }
 
-func startLVX(c *Contender) error { return c.startLVX() }
-
 func startCollecting(c *Contender) error {
-	return c.startLVX("--collect", collectEvery.String())
+	c.more = []string{"--collect", collectEvery.String()}
+	return startLVX(c)
 }
 
-func (c *Contender) startLVX(more ...string) error {
+func startBatch(c *Contender) error {
+	c.by = []string{"chrt", "--batch", "0"}
+	return startLVX(c)
+}
+
+func startLVX(c *Contender) error {
 	rules := filepath.Join(c.Dir, "rules")
 	if err := os.WriteFile(rules, []byte(lvxRules()), 0o600); err != nil {
 		return err
 	}
 	return c.ready(append([]string{"run", "--public", public, "--private", private, "--socket", c.socket(),
-		"--rules", rules, "--conns", strconv.Itoa(c.table)}, more...)...)
+		"--rules", rules, "--conns", strconv.Itoa(c.table)}, c.more...)...)
 }
 
 // lvxRules are in the format of ipvsadm -S.

@@ -114,7 +114,7 @@ func (r *Result) writePeers(w writer) {
 	}
 	w.line("\n## All peers\n")
 	rows := [][]string{peerColumns}
-	for _, name := range []string{"lvx", "bare", "nft", "nft-mtu", "haproxy", "nginx", "direct"} {
+	for _, name := range []string{"lvx", "lvx-batch", "bare", "nft", "nft-mtu", "haproxy", "nginx", "direct"} {
 		if cells := r.peer(name); slices.ContainsFunc(cells, func(s string) bool { return s != "" }) {
 			rows = append(rows, slices.Concat([]string{name}, cells, []string{kinds[name].about}))
 		}

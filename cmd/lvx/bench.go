@@ -6,13 +6,16 @@ import (
 	"flag"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strconv"
 	"strings"
+	"time"
 
 	"github.com/lvx-lb/lvx/bench"
 )
 
 const benchUse = `lvx bench run     measure lvx and its peers side by side, in namespaces of their own
+lvx bench profile have lvx forward a mixed load and write a profile for the compiler
 lvx bench gen     send frames out of a NIC as fast as the kernel can
 lvx bench sink    drop and count such frames at another NIC
 lvx bench bare    forward between two NICs and only swap MAC addresses
@@ -29,6 +32,8 @@ func runBench(ctx context.Context, args []string, std stdio) int {
 	switch args[0] {
 	case "run":
 		run = benchRun(f)
+	case "profile":
+		run = benchProfile(f)
 	case "gen":
 		run = benchGen(f)
 	case "sink":
@@ -92,6 +97,22 @@ func benchRun(f *flag.FlagSet) func(context.Context, stdio) error {
 		fmt.Fprintln(std.err, "written to", path)
 		result.Write(std.out, nil)
 		return nil
+	}
+}
+
+func benchProfile(f *flag.FlagSet) func(context.Context, stdio) error {
+	to := f.String("to", "lvx.pprof", "`FILE` to write")
+	window := f.Duration("window", 5*time.Second, "length of each sort of traffic")
+	return func(ctx context.Context, std stdio) error {
+		self, err := os.Executable()
+		if err != nil {
+			return err
+		}
+		path, err := filepath.Abs(*to)
+		if err != nil {
+			return err
+		}
+		return bench.Profile(ctx, bench.Options{Self: self, Window: *window, Urgent: true, Say: std.err}, path)
 	}
 }
 
