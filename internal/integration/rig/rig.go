@@ -200,6 +200,17 @@ func (r *Rig) TryAdm(stdin, line string) (string, error) {
 	return r.lvx(stdin, append([]string{"adm"}, strings.Fields(line)...)...)
 }
 
+// Mark runs `lvx mark`, given as one line, and returns what it printed. An
+// error fails the test.
+func (r *Rig) Mark(line string) string {
+	r.T.Helper()
+	out, err := r.lvx("", append([]string{"mark"}, strings.Fields(line)...)...)
+	if err != nil {
+		r.T.Fatalf("lvx mark %s: %v: %s", line, err, out)
+	}
+	return out
+}
+
 // Rules adds services and servers, one command a line as `ipvsadm -R` reads
 // them.
 func (r *Rig) Rules(lines ...string) {
