@@ -167,6 +167,16 @@ func (c *Client) Info(ctx context.Context) (info Info, err error) {
 	return info, err
 }
 
+// Drain empties a server; tell hears what is left.
+func (c *Client) Drain(ctx context.Context, d service.Drain, tell func(service.Left) error) error {
+	return c.ask(ctx, request{Ask: askDrain, Drain: &d}, func(a reply, _ net.Conn) error {
+		if a.Left == nil {
+			return nil
+		}
+		return tell(*a.Left)
+	})
+}
+
 // Capture copies the director's pcap stream to w until ctx ends, the director
 // stops or w fails.
 func (c *Client) Capture(ctx context.Context, w io.Writer) error {

@@ -31,6 +31,9 @@ type Director interface {
 	Marks(ctx context.Context) ([]service.MarkRule, error)
 	// Info tells how the director runs.
 	Info(ctx context.Context) (Info, error)
+	// Drain gives a server weight 0 and returns when it has no connection left,
+	// or tell fails.
+	Drain(ctx context.Context, d service.Drain, tell func(service.Left) error) error
 	// Capture writes the frames of both directions as a pcap stream until ctx
 	// ends or w fails.
 	Capture(ctx context.Context, w io.Writer) error

@@ -200,6 +200,18 @@ func (k *kernel) Info(context.Context) (Info, error) {
 	return Info{TableSize: 4096, Mode: "native", Counters: map[string]uint64{"rx": 7}}, nil
 }
 
+func (k *kernel) Drain(_ context.Context, d service.Drain, tell func(service.Left) error) error {
+	for n := range 3 {
+		if err := tell(service.Left{Active: uint32(2 - n), Ending: d.Deadline > 0}); err != nil {
+			return err
+		}
+	}
+	if d.Service == (service.Key{}) {
+		return service.ErrServiceNotDefined
+	}
+	return nil
+}
+
 func (k *kernel) Capture(ctx context.Context, w io.Writer) error {
 	if _, err := w.Write([]byte("pcap")); err != nil {
 		return err

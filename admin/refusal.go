@@ -34,6 +34,7 @@ var refusals = []struct {
 	{"scheduler", service.ErrScheduler, "Scheduler or persistence engine not found"},
 	{"invalid", service.ErrInvalid, "Invalid operation.  Possibly wrong module version, address not unicast, ..."},
 	{"not-supported", service.ErrNotSupported, "Operation not supported"},
+	{"weight", service.ErrWeight, ""},
 	{"range", service.ErrRange, "Numerical result out of range"},
 	{"no-sysctl", service.ErrNoSysctl, ""},
 	{"mark-exists", service.ErrMarkExists, ""},

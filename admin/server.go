@@ -194,6 +194,13 @@ func (s *Server) answer(ctx context.Context, conn *net.UnixConn, d Director, q r
 	case askInfo:
 		a.Info = new(Info)
 		*a.Info, err = d.Info(ctx)
+	case askDrain:
+		if q.Drain == nil {
+			return a, fmt.Errorf("%w: drains nothing", ErrMalformed)
+		}
+		err = d.Drain(ctx, *q.Drain, func(left service.Left) error {
+			return s.send(conn, reply{Version: version, More: true, Left: &left})
+		})
 	case askCapture:
 		w := stream{server: s, conn: conn, version: version}
 		if err = d.Capture(ctx, &w); w.begun {

@@ -14,6 +14,7 @@ import (
 	"path/filepath"
 	"reflect"
 	"runtime"
+	"slices"
 	"strings"
 	"testing"
 	"time"
@@ -443,6 +444,32 @@ func TestACaptureThatCannotBeginSaysWhy(t *testing.T) {
 type cannotCapture struct{ kernel }
 
 func (cannotCapture) Capture(context.Context, io.Writer) error { return errFire }
+
+func TestADrainTellsWhatIsLeft(t *testing.T) {
+	c := dial(t, serve(t, &kernel{}, nil))
+	for _, x := range []struct {
+		drain service.Drain
+		want  error
+	}{
+		{service.Drain{Service: service.Key{Protocol: service.TCP}, Deadline: time.Minute}, nil},
+		{service.Drain{}, service.ErrServiceNotDefined},
+	} {
+		var told []service.Left
+		err := c.Drain(t.Context(), x.drain, func(left service.Left) error {
+			told = append(told, left)
+			return nil
+		})
+		ending := x.drain.Deadline > 0
+		want := []service.Left{{Active: 2, Ending: ending}, {Active: 1, Ending: ending}, {Ending: ending}}
+		if !errors.Is(err, x.want) || !slices.Equal(told, want) {
+			t.Errorf("%v, told %v, want %v and %v", err, told, x.want, want)
+		}
+	}
+	err := c.Drain(t.Context(), service.Drain{Service: service.Key{Protocol: service.TCP}}, func(service.Left) error { return errFire })
+	if !errors.Is(err, errFire) && !strings.Contains(fmt.Sprint(err), errFire.Error()) {
+		t.Errorf("%v, want %v", err, errFire)
+	}
+}
 
 func TestTheEndOfTheServerEndsItsClients(t *testing.T) {
 	leaks(t)

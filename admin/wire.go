@@ -41,12 +41,14 @@ const (
 	askMarks    = "marks"
 	askInfo     = "info"
 	askCapture  = "capture"
+	askDrain    = "drain"
 )
 
 type request struct {
 	Versions []int          `json:"versions"`
 	Ask      string         `json:"ask"`
 	Edits    []service.Edit `json:"edits,omitempty"`
+	Drain    *service.Drain `json:"drain,omitempty"`
 }
 
 type reply struct {
@@ -61,6 +63,7 @@ type reply struct {
 	Info     *Info              `json:"info,omitempty"`
 	Refused  []*fault           `json:"refused,omitempty"`
 	Warnings []string           `json:"warnings,omitempty"`
+	Left     *service.Left      `json:"left,omitempty"`
 }
 
 // writeMessage sends v as one message.

@@ -74,6 +74,7 @@ type Server struct {
 	deleted  atomic.Bool
 	gone     bool        // its slot is free: the Roster's
 	quiet    atomic.Bool // its weight is 0
+	severed  atomic.Bool // its connections are given up
 	warms    bool        // it is in its slow start, for the Roster
 	began    Time
 

@@ -7,6 +7,7 @@ func (w *Worker) expire() {
 	w.table.Expire(w.tick, 256)
 	w.Counters.Expired += uint64(len(w.table.Gone()))
 	w.settleGone()
+	w.goOnSevering()
 	w.goOnProbing()
 	w.frags.expire(w)
 	w.defend()
@@ -73,7 +74,9 @@ func (w *Worker) endSpent() {
 }
 
 // sweeps reports whether there is work that should not wait.
-func (w *Worker) sweeps() bool { return w.defence.weak.left > 0 || w.orphans.left > 0 }
+func (w *Worker) sweeps() bool {
+	return w.defence.weak.left > 0 || w.orphans.left > 0 || w.severing.left > 0
+}
 
 // dropOrphans ends the connections of deleted servers after each deletion, if
 // expire_nodest_conn says so.

@@ -127,6 +127,9 @@ func (r *Roster) prepare(v service.Configured, sched scheduler.Scheduler) change
 			srv.keepsPorts.Store(true)
 		}
 		srv.quiet.Store(spec.Weight == 0)
+		if spec.Weight > 0 {
+			srv.severed.Store(false)
+		}
 		srv.counts.SetThresholds(spec.Upper, spec.Lower)
 		if joins {
 			c.added = append(c.added, srv)

@@ -116,7 +116,7 @@ func (s *script) step(words []string) {
 		"server": s.server, "silent": s.silence, "arp": s.arp, "fail": s.fail, "route": s.reroute, "mtu": s.mtu,
 		"partial": s.partial, "down": s.down, "up": s.upAgain, "upward": s.upwards,
 		"expected": s.expected, "expectations": s.expectations, "awaited": s.awaits,
-		"template": s.template, "templates": s.templates,
+		"template": s.template, "sever": s.sever, "templates": s.templates,
 	}
 	if f, ok := steps[verb]; ok {
 		s.idle()

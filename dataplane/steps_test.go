@@ -114,6 +114,15 @@ func (s *script) advance(args []string) {
 	}
 }
 
+// sever VIRTUAL REAL: the server is given up, and every worker hears of it.
+func (s *script) sever(args []string) {
+	s.serverOf(args[0], args[1]).Sever()
+	for _, w := range s.workers {
+		w.Sever()
+	}
+	s.run(s.t)
+}
+
 // counters NAME=N...: totals since the start.
 func (s *script) counters(args []string) {
 	have := s.totals()

@@ -108,7 +108,7 @@ func (t *Templates) find(k *templateKey, now conntrack.Tick) uint32 {
 			t.drop(n)
 			return 0
 		}
-		if t.servers[x.slot].deleted.Load() {
+		if s := t.servers[x.slot]; s.deleted.Load() || s.severed.Load() {
 			t.annul(n)
 			return 0
 		}

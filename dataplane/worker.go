@@ -146,6 +146,7 @@ type Worker struct {
 	defence   defence
 	deletions uint32 // of servers, that dropOrphans knows of
 	orphans   sweep  // for connections of deleted servers
+	severing  sweep  // and of those that are given up
 
 	crew    *Crew // nil: w works alone
 	self    int

@@ -20,7 +20,8 @@ var (
 	ErrScheduler         = errors.New("no such scheduler")
 	ErrInvalid           = errors.New("invalid operation")
 	ErrRange             = errors.New("number out of range")
-	ErrNotSupported      = errors.New("not supported") // IPVS can do it, lvx cannot
+	ErrWeight            = errors.New("the server takes connections again") // while it was drained
+	ErrNotSupported      = errors.New("not supported")                      // IPVS can do it, lvx cannot
 )
 
 // maxTimeout is the longest that ipvsadm accepts: 31 days.

@@ -40,6 +40,7 @@ func init() {
 		{"run", "--public NIC --private NIC | --nic NIC [--rules FILE] [--marks FILE]", "forward until interrupted", runRun},
 		{"adm", "ARGS...", "administer the running director; ARGS are those of ipvsadm, or sysctl NAME[=VALUE]", runAdm},
 		{"mark", "add|del|list|flush [RULE]", "say which packets are for services by firewall mark (adm -A -f MARK)", runMark},
+		{"drain", "-t VIP:PORT -r RIP:PORT [--deadline 5m]", "give a server weight 0, show what is left, and return when it has no connections", runDrain},
 		{"exec", "[--] COMMAND [ARGS...]", "run ipvsadm, keepalived and the like unmodified; they command the running director", runExec},
 		{"info", "", "show mode, frame balance and counters of the running director", runInfo},
 		{"capture", "[-w FILE|-]", "write the frames of both sides as pcap; tcpdump does not see them", runCapture},
