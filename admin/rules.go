@@ -56,11 +56,11 @@ func fileOf(r io.Reader, name string) (*lines, string) {
 	return l, name
 }
 
-// ReadRules reads rules as -S writes them. Unlike -R it takes comments, from a
-// word that begins with # to the end of the line, and it takes the whole file
-// or nothing: its error names the line that is wrong, by itself or after the
-// lines before it. A reader with a name, such as an open file, gives its name
-// to the errors.
+// ReadRules reads rules as -S and Save write them. Unlike -R it takes
+// comments, from a word that begins with # to the end of the line, and it
+// takes the whole file or nothing: its error names the line that is wrong, by
+// itself or after the lines before it. A reader with a name, such as an open
+// file, gives its name to the errors.
 func ReadRules(r io.Reader) ([]service.Edit, error) {
 	return readRules(r, Names{}.orSystem())
 }
@@ -86,6 +86,14 @@ func readRules(r io.Reader, names Names) ([]service.Edit, error) {
 }
 
 func readRule(words []string, names *Names) (service.Edit, error) {
+	switch {
+	case words[0] == "sysctl" && len(words) == 2:
+		c, err := service.ParseSysctl(words[1])
+		return service.Edit{Op: service.SetSysctl, Sysctl: c}, err
+	case words[0] == "mark":
+		rule, err := service.ParseMarkRule(words[1:])
+		return service.Edit{Op: service.AddMark, Mark: rule}, err
+	}
 	c, err := parse(words, names)
 	switch {
 	case err != nil && words[0][0] != '-':

@@ -6,8 +6,10 @@ import (
 	"io"
 	"net"
 	"net/netip"
+	"slices"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // Names looks up what ipvsadm prints for addresses and ports. A nil function,
@@ -36,6 +38,53 @@ func (n Names) Format(p Protocol, a netip.AddrPort) string {
 		return "[" + host + "]:" + port
 	}
 	return host + ":" + port
+}
+
+// Saved is what a director was told.
+type Saved struct {
+	Timeouts Timeouts
+	Services []Configured // in the order of their creation, each with its newest server first
+	Marks    []MarkRule
+	Sysctls  []Sysctl
+}
+
+// Write writes s as the commands that make it, in their order. Nothing is
+// lost: thresholds, timeouts and the order in which the schedulers go are in
+// it. Mark rules are lines "mark RULE", sysctls "sysctl NAME=VALUE"; the others
+// are ipvsadm's.
+func (s *Saved) Write(w io.Writer) error {
+	out := bufio.NewWriter(w)
+	seconds := func(d time.Duration) int64 { return int64(d.Seconds()) }
+	t := s.Timeouts.or(DefaultTimeouts())
+	fmt.Fprintf(out, "--set %d %d %d\n", seconds(t.TCP), seconds(t.TCPFin), seconds(t.UDP))
+	for _, c := range s.Services {
+		which := Names{}.option(c.Key)
+		fmt.Fprintf(out, "-A %s%s\n", which, c.options())
+		for _, v := range slices.Backward(c.Servers) {
+			fmt.Fprintf(out, "-a %s -r %s %s%s\n", which, Names{}.Format(c.Protocol, v.Address), v.options(), v.thresholds())
+		}
+	}
+	for _, r := range s.Marks {
+		fmt.Fprintf(out, "mark %v\n", r)
+	}
+	for _, c := range s.Sysctls {
+		fmt.Fprintf(out, "sysctl %s=%d\n", c.Name, c.Value)
+	}
+	if err := out.Flush(); err != nil {
+		return fmt.Errorf("write rules: %w", err)
+	}
+	return nil
+}
+
+func (v Server) thresholds() string {
+	text := ""
+	if v.Upper != 0 {
+		text = fmt.Sprintf(" -x %d", v.Upper)
+	}
+	if v.Lower != 0 {
+		text += fmt.Sprintf(" -y %d", v.Lower)
+	}
+	return text
 }
 
 // WriteRules writes the services as the commands that make them: with the

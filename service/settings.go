@@ -3,6 +3,7 @@ package service
 import (
 	"errors"
 	"fmt"
+	"slices"
 	"strconv"
 	"strings"
 )
@@ -149,6 +150,15 @@ func (s Settings) All() []Sysctl {
 		all = append(all, Sysctl{c.name, *c.in(&s)})
 	}
 	return all
+}
+
+// Changed returns the settings that are not the default, by name.
+func (s Settings) Changed() []Sysctl {
+	defaults := DefaultSettings()
+	return slices.DeleteFunc(s.All(), func(c Sysctl) bool {
+		usual, err := defaults.Get(c.Name)
+		return err == nil && usual == c.Value
+	})
 }
 
 // Seen returns the settings as IPVS shows them: a defence that waits for a

@@ -32,6 +32,16 @@ func runIpvsadm(ctx context.Context, args []string, std stdio) int {
 
 // asking parses the options of a command that only needs the socket.
 func asking(name string, args []string, std stdio, more func(*flag.FlagSet)) (socket string, code int, ok bool) {
+	socket, rest, code, ok := askingWith(name, args, std, more)
+	if ok && len(rest) > 0 {
+		fmt.Fprintf(std.err, "lvx %s: unexpected argument %q\n", name, rest[0])
+		return "", exitUsage, false
+	}
+	return socket, code, ok
+}
+
+// askingWith is asking for a command that takes words, too.
+func askingWith(name string, args []string, std stdio, more func(*flag.FlagSet)) (socket string, rest []string, code int, ok bool) {
 	f := flag.NewFlagSet("lvx "+name, flag.ContinueOnError)
 	f.SetOutput(std.err)
 	f.StringVar(&socket, "socket", socketPath(), "`PATH` of the director's socket")
@@ -40,15 +50,11 @@ func asking(name string, args []string, std stdio, more func(*flag.FlagSet)) (so
 	}
 	if err := f.Parse(args); err != nil {
 		if errors.Is(err, flag.ErrHelp) {
-			return "", exitOK, false
+			return "", nil, exitOK, false
 		}
-		return "", exitUsage, false
+		return "", nil, exitUsage, false
 	}
-	if f.NArg() > 0 {
-		fmt.Fprintf(std.err, "lvx %s: unexpected argument %q\n", name, f.Arg(0))
-		return "", exitUsage, false
-	}
-	return socket, exitOK, true
+	return socket, f.Args(), exitOK, true
 }
 
 func runInfo(ctx context.Context, args []string, std stdio) int {

@@ -41,6 +41,8 @@ func init() {
 		{"adm", "ARGS...", "administer the running director; ARGS are those of ipvsadm, or sysctl NAME[=VALUE]", runAdm},
 		{"mark", "add|del|list|flush [RULE]", "say which packets are for services by firewall mark (adm -A -f MARK)", runMark},
 		{"drain", "-t VIP:PORT -r RIP:PORT [--deadline 5m]", "give a server weight 0, show what is left, and return when it has no connections", runDrain},
+		{"save", "[--ipvsadm]", "write services, thresholds, timeouts, mark rules and sysctls to standard output", runSave},
+		{"restore", "[FILE]", "make the director's services those of a saved file, all of it or nothing", runRestore},
 		{"exec", "[--] COMMAND [ARGS...]", "run ipvsadm, keepalived and the like unmodified; they command the running director", runExec},
 		{"info", "", "show mode, frame balance and counters of the running director", runInfo},
 		{"capture", "[-w FILE|-]", "write the frames of both sides as pcap; tcpdump does not see them", runCapture},

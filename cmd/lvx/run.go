@@ -60,7 +60,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.Var(&o.public, "public", "`NIC` on the clients' side; may be repeated")
 	f.Var(&o.private, "private", "`NIC` on the servers' side; may be repeated")
 	f.Var(&o.nics, "nic", "`NIC` for both sides, in a single network; may be repeated")
-	f.StringVar(&o.rules, "rules", "", "rules to start with, a `FILE` as ipvsadm -S writes it")
+	f.StringVar(&o.rules, "rules", "", "rules to start with, a `FILE` as lvx save or ipvsadm -S writes it")
 	f.StringVar(&o.marks, "marks", "", "mark rules to start with, a `FILE` as lvx mark list writes it")
 	f.Var(&o.sysctls, "sysctl", "a sysctl of IPVS as `NAME=VALUE`; may be repeated")
 	o.deviating.define(f)
@@ -175,13 +175,13 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 		return err
 	}
 	defer d.Close()
-	if err := d.Apply(ctx, o.sysctls); err != nil {
-		return err
-	}
 	for _, edits := range [][]service.Edit{marks, rules} {
 		if err := d.Apply(ctx, edits); err != nil {
 			return fmt.Errorf("apply rules: %w", err)
 		}
+	}
+	if err := d.Apply(ctx, o.sysctls); err != nil {
+		return err
 	}
 	info, err := d.Info(ctx)
 	if err != nil {

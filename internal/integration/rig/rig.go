@@ -211,6 +211,9 @@ func (r *Rig) Mark(line string) string {
 	return out
 }
 
+// Try runs a command of lvx that reads stdin and finds the director by itself.
+func (r *Rig) Try(stdin string, args ...string) (string, error) { return r.lvx(stdin, args...) }
+
 // Rules adds services and servers, one command a line as `ipvsadm -R` reads
 // them.
 func (r *Rig) Rules(lines ...string) {
