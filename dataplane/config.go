@@ -247,6 +247,29 @@ func (c *Config) serves(proto uint8, e *packet.Endpoint, link LinkID) bool {
 	return false
 }
 
+// realPlaces lists the endpoints of all servers, by slot; port 0 of those that
+// answer from any.
+func realPlaces(servers []*Server) (places []servicePlace) {
+	for slot, s := range servers {
+		if s.gone {
+			continue
+		}
+		protocols, ports := []uint8{s.service.proto}, []uint16{s.real.Port}
+		if s.service.marked() {
+			protocols = []uint8{packet.TCP, packet.UDP, packet.SCTP}
+		}
+		if s.real.Port != 0 && s.AnswersFrom().Port() == 0 {
+			ports = append(ports, 0)
+		}
+		for _, p := range protocols {
+			for _, port := range ports {
+				places = append(places, servicePlace{s.real.Addr, port, p, int32(slot)})
+			}
+		}
+	}
+	return places
+}
+
 // addrSet is a set of addresses, built like serviceIndex. Most that are asked
 // for are not in it: one bit of a word tells so.
 type addrSet struct {

@@ -82,6 +82,31 @@ func (m *marks) find(proto uint8, e *packet.Endpoint) int32 {
 	return noService
 }
 
+// turn makes an answer of packet i, which is marked for a service, if it is one:
+// a server has sent it to the client of a connection. As with IPVS connections
+// come before marks; only who owns the connection can tell. It returns as what
+// the owner of another connection gets the packet.
+func (w *Worker) turn(b *Batch, i int) how {
+	server, client := b.client[i], b.other[i]
+	if id := b.service[i]; b.how[i] != asReceived || id == noService || !w.config.Services[id].marked() ||
+		!w.config.serves(b.proto[i], &server, b.link[i]) && !w.config.serves(b.proto[i], &packet.Endpoint{Addr: server.Addr}, b.link[i]) {
+		return asReceived
+	}
+	if w.crew != nil && w.handOver(b, i, w.crew.owner(client), asReceived) {
+		return asReceived
+	}
+	hash := w.table.Hash(b.proto[i], client)
+	at := w.table.Find(hash, b.proto[i], client, server, conntrack.ToClient)
+	if at == conntrack.None {
+		at = w.table.FindAlias(hash, b.proto[i], client, server)
+	}
+	if at == conntrack.None {
+		return toServer
+	}
+	b.dir[i], b.client[i], b.other[i], b.service[i] = conntrack.ToClient, client, server, noService
+	return asReceived
+}
+
 // masked returns a with only its first bits.
 func masked(a packet.Addr, bits int) packet.Addr {
 	a.Hi &^= ^uint64(0) >> min(bits, 64)

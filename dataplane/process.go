@@ -156,7 +156,11 @@ func (w *Worker) aimAt(b *Batch, i int) {
 	} else {
 		b.dir[i], b.client[i], b.other[i] = conntrack.ToClient, dst, src
 	}
-	if w.crew != nil && w.handOver(b, i, w.crew.owner(b.client[i]), asReceived) {
+	as := asReceived
+	if w.config.marks != nil && b.dir[i] == conntrack.ToServer {
+		as = w.turn(b, i)
+	}
+	if b.kinds[i] == kindDone || w.crew != nil && w.handOver(b, i, w.crew.owner(b.client[i]), as) {
 		return
 	}
 	b.hash[i] = w.table.Hash(proto, b.client[i])

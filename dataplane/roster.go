@@ -338,8 +338,8 @@ func (r *Roster) Config() *Config {
 	c.templates, c.Settings = r.templates, r.settings
 	c.plain = c.Settings.ExpireNodestConn == 0
 	r.shown = len(r.slots)
-	if c.Settings.NatIcmpSend != 0 {
-		c.reals = newIndex(r.realPlaces())
+	if c.Settings.NatIcmpSend != 0 || c.marks != nil {
+		c.reals = newIndex(realPlaces(r.slots))
 	}
 	if r.templates != nil {
 		r.templates.know(c.servers)
@@ -377,21 +377,4 @@ func (r *Roster) survey() *Config {
 	c.joinLinks()
 	c.marks = r.marks(c)
 	return c
-}
-
-// realPlaces lists the endpoints of all servers, by slot.
-func (r *Roster) realPlaces() (places []servicePlace) {
-	for slot, s := range r.slots {
-		if s.gone {
-			continue
-		}
-		protocols := []uint8{s.service.proto}
-		if s.service.marked() {
-			protocols = []uint8{packet.TCP, packet.UDP, packet.SCTP}
-		}
-		for _, p := range protocols {
-			places = append(places, servicePlace{s.real.Addr, s.real.Port, p, int32(slot)})
-		}
-	}
-	return places
 }
