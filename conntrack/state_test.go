@@ -8,62 +8,21 @@ import (
 	"testing"
 )
 
-// The normal table of IPVS, a row an event, a column a current state.
-const normalTable = `
-     NO ES SS SR FW TW CL CW LA LI SA
-ToServer
-syn: SR ES ES SR SR SR SR SR SR SR SR
-fin: CL CW SS TW TW TW CL CW LA LI TW
-ack: ES ES SS ES FW TW CL CW CL LI ES
-rst: CL CL CL SR CL CL CL CL LA LI SR
-ToClient
-syn: SS ES SS SR SS SS SS SS SS LI SR
-fin: TW FW SS TW FW TW CL TW LA LI TW
-ack: ES ES SS ES FW TW CL CW LA ES ES
-rst: CL CL SS CL CL TW CL CL CL CL CL
-`
+// The tables of IPVS: a row an event, a column a current state. Package
+// dataplane drives them packet by packet.
+var (
+	normalTable = tableOf("normal")
+	secureTable = tableOf("secure")
+	sctpTable   = tableOf("sctp")
+)
 
-// The one of secure_tcp.
-const secureTable = `
-     NO ES SS SR FW TW CL CW LA LI SA
-ToServer
-syn: SR ES ES SR SR SR SR SR SR SR SA
-fin: CL CW SS TW TW TW CL CW LA LI SA
-ack: ES ES SS SR FW TW CL CW CL LI SA
-rst: CL CL CL SR CL CL CL CL LA LI CL
-ToClient
-syn: SS ES SS SA SS SS SS SS SS LI SA
-fin: TW FW SS TW FW TW CL TW LA LI TW
-ack: ES ES SS ES FW TW CL CW LA ES ES
-rst: CL CL SS CL CL TW CL CL CL CL CL
-`
-
-// The one of SCTP.
-const sctpTable = `
-    NO I1 IN CS CR CW CO CE ES SS SR SA RJ CL
-ToServer
-d   ES I1 IN CS CR CW CO CE ES SS SR SA RJ CL
-i   I1 IN IN CS CR CW CO CE ES SS SR SA IN IN
-ia  CW CW CW CS CR CO CO CE ES SS SR SA RJ CL
-ce  CR IN IN CR CR CW CO CE ES SS SR SA RJ CL
-ca  ES I1 IN CS CR CW CO ES ES SS SR SA RJ CL
-s   SR I1 IN CS CR CW CO CE SR SS SR SA RJ CL
-sa  CL IN IN CS CR CW CO CE ES CL SR CL RJ CL
-sc  CL CL CL CS CR CW CO CE ES SS SR CL RJ CL
-err CL I1 IN CS CR CW CO CL ES SS SR SA RJ CL
-ab  CL CL CL CL CL RJ CL CL CL CL CL CL CL CL
-ToClient
-d   ES I1 IN CS CR CW CO CE ES SS SR SA RJ CL
-i   CW CW CW CW CW CW CW CW ES CW CW CW CW CW
-ia  CS CS CS CS CR CW CO CE ES SS SR SA RJ CL
-ce  CE CE CE CE CE CE CE CE ES SS SR SA RJ CL
-ca  ES ES ES ES ES ES ES ES ES SS SR SA RJ CL
-s   SS SS SS SS SS SS SS SS SS SS SR SA RJ CL
-sa  SA SA SA SA SA CW CO CE ES SA SA SA RJ CL
-sc  CL I1 IN CS CR CW CO CE ES SS SR SA RJ CL
-err CL CL CL CL CL CW CO CE ES SS SR SA RJ CL
-ab  CL RJ CL CL CL CL CL CL CL CL CL CL CL CL
-`
+func tableOf(name string) string {
+	text, err := os.ReadFile("testdata/" + name + ".txt")
+	if err != nil {
+		panic(err)
+	}
+	return string(text)
+}
 
 var (
 	tcpEvents  = map[string]Event{"syn:": EventSYN, "fin:": EventFIN, "ack:": EventACK, "rst:": EventRST}
