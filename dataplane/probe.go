@@ -69,7 +69,7 @@ type probes struct {
 }
 
 func newProbes() *probes {
-	return &probes{noted: make([]uint16, 0, probeSets*probeWays), rate: bucket{rate: 10_000, burst: 1_000}}
+	return &probes{noted: make([]uint16, 0, probeSets*probeWays), rate: bucket{rate: 10_000, burst: probeSets * probeWays}}
 }
 
 // home returns the first place for connection i.
@@ -159,7 +159,7 @@ func (w *Worker) answers(b *Batch, i int, rec *conntrack.Record) bool {
 	x, from := &w.probes.places[n], conntrack.ToServer+conntrack.ToClient-b.dir[i]
 	s, empty := b.packets[i].Segment()
 	refused := s.Flags&packet.RST != 0
-	if !x.doomed && (from != x.asks || !empty || s.Flags&(packet.SYN|packet.FIN) != 0) {
+	if !x.doomed && (from != x.asks || !empty || s.Flags&(packet.SYN|packet.FIN) != 0 || refused && x.forges(&s)) {
 		w.probes.end(x)
 		rec.Flags &^= probed
 		return false
@@ -181,6 +181,13 @@ func (w *Worker) answers(b *Batch, i int, rec *conntrack.Record) bool {
 	}
 	w.probes.note(n)
 	return true
+}
+
+// forges reports whether a refusal is none: it has the number that was
+// acknowledged in the question, which only who saw that knows. From the
+// server's links no stranger sends.
+func (x *probe) forges(s *packet.Segment) bool {
+	return x.asks == conntrack.ToClient && s.Seq != x.server.Ack
 }
 
 // resetSender answers packet i with a reset.
