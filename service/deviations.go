@@ -44,6 +44,10 @@ var deviations = [...]Deviation{
 		LVX:  "it is refused",
 		Why:  "masquerading is the only forwarding method that there is",
 	}, {
+		IPVS: "iptables puts firewall marks on packets, by whatever it matches",
+		LVX:  "`lvx mark` does, by destination, protocol, port and NIC",
+		Why:  "netfilter does not see the packets",
+	}, {
 		IPVS: "persistence remembers every client, while there is memory",
 		LVX:  "it remembers at most as many as `--conns`; then one without connections gives way, or the newcomer is dropped",
 		Why:  "nothing here grows without bound",
