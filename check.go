@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"math/bits"
+	"slices"
 	"strings"
 	"time"
 )
@@ -21,6 +22,7 @@ const (
 	maxName  = 14
 
 	maxSlowStart = 24 * time.Hour
+	maxFTP       = 8 // ports, as IPVS has it
 )
 
 // check refuses values before anything is opened for them.
@@ -34,6 +36,10 @@ func (c *Config) check() error {
 		return fmt.Errorf("%w: %d workers; from 1 to %d are possible", ErrConfig, c.Workers, maxQueues)
 	case c.SlowStart < 0 || c.SlowStart > maxSlowStart:
 		return fmt.Errorf("%w: a slow start of %v; up to %v is possible", ErrConfig, c.SlowStart, maxSlowStart)
+	case len(c.FTP) > maxFTP:
+		return fmt.Errorf("%w: %d ports of FTP; up to %d are possible", ErrConfig, len(c.FTP), maxFTP)
+	case slices.ContainsFunc(c.FTP, func(port uint16) bool { return port < 2 }):
+		return fmt.Errorf("%w: FTP on ports %v; from 2 on they are possible", ErrConfig, c.FTP)
 	case len(c.Name) > maxName || strings.ContainsAny(c.Name, "/: \t\n") || c.Name == "." || c.Name == "..":
 		return fmt.Errorf("%w: the name %q; it names a NIC, in at most %d bytes", ErrConfig, c.Name, maxName)
 	case c.Deviate&c.NoDeviate != 0:

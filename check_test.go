@@ -11,7 +11,7 @@ func TestAConfigIsRefusedBeforeAnythingIsOpened(t *testing.T) {
 	for _, c := range []Config{
 		{Conns: -1}, {Conns: maxConns + 1}, {Rings: 100}, {Rings: 32}, {Rings: 1 << 16}, {Rings: -2048},
 		{Workers: -1}, {Workers: maxQueues + 1}, {Name: "a-name-too-long"}, {Name: "../etc"}, {Name: ".."}, {Name: "a b"},
-		{SlowStart: -1}, {SlowStart: maxSlowStart + 1},
+		{FTP: []uint16{1}}, {FTP: make([]uint16, maxFTP+1)}, {SlowStart: -1}, {SlowStart: maxSlowStart + 1},
 		{Deviate: service.EmptyUDPChecksum, NoDeviate: service.EmptyUDPChecksum},
 	} {
 		c.NICs = []string{"nosuch"}

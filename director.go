@@ -57,6 +57,9 @@ type Config struct {
 	// SlowStart is how long a server that was added, or had weight 0, takes to
 	// get its weight; 0 is none. Services with wrr, wlc, sed, nq and twos know it.
 	SlowStart time.Duration
+	// FTP are the ports whose TCP connections are helped as FTP: 21 if nil,
+	// none if empty.
+	FTP []uint16
 	// Log takes what an operator should know; default slog.Default().
 	Log *slog.Logger
 	// FDs are gone on with, in place of opening new ones; they are the
@@ -84,6 +87,9 @@ func (c Config) withDefaults() Config {
 	}
 	if len(c.Public) == 0 {
 		c.Public = c.NICs
+	}
+	if c.FTP == nil {
+		c.FTP = []uint16{21}
 	}
 	return c
 }
@@ -189,6 +195,11 @@ func (d *Director) openSteering() (err error) {
 	if d.steering, err = bpf.Load(bpf.Config{NICs: len(d.links.nics), Queues: maxQueues, FDs: d.inherited()}); err != nil {
 		return explainKernel(err)
 	}
+	awaited, err := d.steering.Awaited()
+	if err != nil {
+		return err
+	}
+	d.roster.HelpFTP(d.cfg.FTP, awaited)
 	d.keys = newKeys(d.steering, d.links)
 	for _, n := range d.links.nics {
 		if err := d.steering.AddNIC(n.ifindex, n.macs...); err != nil {

@@ -77,7 +77,27 @@ func (d *Director) Conns(ctx context.Context, yield func([]service.Conn) error) 
 			}
 		}
 	}
-	return d.templates(ctx, yield)
+	if err := d.templates(ctx, yield); err != nil {
+		return err
+	}
+	return d.expected(yield)
+}
+
+// expected hands on the data connections of FTP that nobody has opened yet.
+func (d *Director) expected(yield func([]service.Conn) error) error {
+	var all []service.Conn
+	d.mu.Lock()
+	d.roster.Expected(tickOf(dataplane.Monotonic()()), func(x dataplane.Expected) {
+		all = append(all, service.Conn{
+			Protocol: service.TCP, State: conntrack.Listen.String(), Client: x.Client.Netip(), Virtual: x.Virtual.Netip(),
+			Real: netip.AddrPortFrom(x.Server.Address.Address.Addr(), x.RPort), Expires: durationOf(x.Expires),
+		})
+	})
+	d.mu.Unlock()
+	if len(all) == 0 {
+		return nil
+	}
+	return yield(all)
 }
 
 // templates hands on the clients that persistent services remember.

@@ -67,5 +67,17 @@ var deviations = [...]Deviation{
 		IPVS: "drop_entry, drop_packet and secure_tcp 1 and 2 are on while memory is short",
 		LVX:  "they are on while the connection table is",
 		Why:  "the memory of lvx is there from the start; what a flood uses up is the table",
+	}, {
+		IPVS: "FTP data connections may go to any address that PORT or 227 names",
+		LVX:  "a client can name its own address only, a server its own or the VIP",
+		Why:  "other addresses are for attacks (RFC 2577)",
+	}, {
+		IPVS: "two FTP servers may name one port to clients behind one address; their calls are told apart by chance",
+		LVX:  "the second client is told another port",
+		Why:  "a call at the wrong server is of no use to anybody",
+	}, {
+		IPVS: "FTP data connections are expected while there is memory",
+		LVX:  "4,096 are expected at a time, of at most 65,536 control connections",
+		Why:  "nothing here grows without bound",
 	},
 }

@@ -248,6 +248,7 @@ func replayWorker(pool *nic.Pool, q nic.Queue, set *service.Set, s *scene, devia
 		return nil, err
 	}
 	roster.Deviate(deviations)
+	roster.HelpFTP([]uint16{21}, nil)
 	marks := slices.Clone(set.Marks())
 	for i := range marks {
 		marks[i].NIC = "" // there is one, of another name

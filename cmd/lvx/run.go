@@ -12,6 +12,7 @@ import (
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"strconv"
 	"strings"
 	"time"
 
@@ -41,6 +42,32 @@ func (s *sysctls) Set(text string) error {
 	return settings.Set(c)
 }
 
+// ports is a flag with a list of ports.
+type ports []uint16
+
+func (p *ports) String() string {
+	words := make([]string, len(*p))
+	for i, port := range *p {
+		words[i] = strconv.Itoa(int(port))
+	}
+	return strings.Join(words, ",")
+}
+
+func (p *ports) Set(text string) error {
+	*p = ports{}
+	for word := range strings.SplitSeq(text, ",") {
+		if word == "" {
+			continue
+		}
+		port, err := strconv.ParseUint(word, 10, 16)
+		if err != nil {
+			return fmt.Errorf("%q is no port", word)
+		}
+		*p = append(*p, uint16(port))
+	}
+	return nil
+}
+
 type runOptions struct {
 	public, private, nics names
 	rules, marks          string
@@ -51,6 +78,7 @@ type runOptions struct {
 	addVIPs, debug        bool
 	collect               time.Duration
 	sysctls               sysctls
+	ftp                   ports
 	deviating             deviating
 }
 
@@ -71,6 +99,8 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.IntVar(&o.workers, "workers", 1, "threads that forward; each needs a queue of its own on every NIC")
 	f.IntVar(&o.rings, "rings", 2048, "size of a queue's rings, a power of two")
 	f.DurationVar(&o.slowStart, "slow-start", 0, "how long a server that is added, or had weight 0, takes to get its weight (wrr, wlc, sed, nq, twos)")
+	o.ftp = ports{21}
+	f.Var(&o.ftp, "ftp", "`PORTS` of services whose FTP data connections are found, none with \"\"")
 	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, keep them there, and remove them at exit")
 	f.BoolVar(&o.debug, "debug", false, "log more")
 	f.DurationVar(&o.collect, "collect", 0, "collect garbage so often, to measure what that does to packets; 0 = when there is need")
@@ -167,7 +197,7 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	defer stop()
 	d, err := lvx.New(lvx.Config{
 		NICs: append(append(append(names{}, o.public...), o.private...), o.nics...), Public: append(append(names{}, o.public...), o.nics...),
-		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Workers: o.workers, SlowStart: o.slowStart, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
+		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Workers: o.workers, SlowStart: o.slowStart, FTP: o.ftp, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
 		Strict: o.deviating.strict, Deviate: service.Deviations(o.deviating.on), NoDeviate: service.Deviations(o.deviating.off),
 		Ready: func() { fmt.Fprintln(std.out, "ready") },
 	})
