@@ -32,7 +32,7 @@ func (r *routes) Next(dst, src packet.Addr, in dataplane.LinkID, hash uint32) (d
 	if n.Gateway.IsValid() {
 		via = packet.AddrFrom(n.Gateway)
 	}
-	return dataplane.Next{Link: id, Via: via, MTU: n.MTU}, true
+	return dataplane.Next{Link: id, Via: via, MTU: n.MTU, Fixed: n.Fixed}, true
 }
 
 // linksTo returns the set of links that frames to a server may take, and so

@@ -113,10 +113,15 @@ func (t *Table) Expire(now Tick, budget int) int {
 }
 
 // sweep visits the records of one spoke and returns what is left of the budget.
+// It takes them from both ends in turn: a neighbour's line, touched when a
+// record leaves the list, has time to come while the other end is treated.
 func (t *Table) sweep(at uint32, now Tick, budget int) int {
 	s := &t.wheel.spokes[at]
 	for ; budget > 0 && s.first != None && len(t.gone) < goneStop; budget-- {
 		i := s.first
+		if budget&1 != 0 {
+			i = s.last
+		}
 		r := &t.slots[i]
 		if int32(r.deadline()-now) <= 0 && !t.spared(i, r, now) {
 			t.drop(i, r)

@@ -29,6 +29,7 @@ type Config struct {
 	ftpVIPs  addrSet   // of those services
 	marks    []*marks  // by link; nil = no service has packets by firewall mark
 	plain    bool      // plain packets may take the shortcut
+	called   called    // what they look at
 	pairs    []conntrack.Pair
 	own      addrSet // addresses of the director and VIPs
 	routeGen uint16
@@ -210,20 +211,6 @@ func (x *serviceIndex) find(proto uint8, e *packet.Endpoint) int32 {
 			return noService
 		}
 		if s.addr.Lo == e.Addr.Lo && s.port == e.Port && s.proto == proto && s.addr.Hi == e.Addr.Hi {
-			return s.id
-		}
-	}
-}
-
-// find4 is find over IPv4.
-func (x *serviceIndex) find4(proto uint8, addr uint32, port uint16) int32 {
-	lo := packet.AddrFrom4(addr).Lo
-	for i := x.home(proto, &packet.Endpoint{Addr: packet.Addr{Lo: lo}, Port: port}); ; i++ {
-		s := &x.entries[i&(len(x.entries)-1)]
-		if s.proto == 0 {
-			return noService
-		}
-		if s.addr.Lo == lo && s.port == port && s.proto == proto && s.addr.Hi == 0 {
 			return s.id
 		}
 	}

@@ -126,7 +126,11 @@ func (w *Worker) depart(h *hop, f nic.Frame, data []byte) {
 	}
 	exit := w.config.exitOf(h.link())
 	packet.SetMACs(data, packet.MAC(h.mac.Load()), exit.mac)
-	w.send(int(exit.nic), f)
+	e := &w.nics[exit.nic]
+	if uint(e.n) >= outSize {
+		w.flush(int(exit.nic))
+	}
+	e.add(f)
 }
 
 // nextID returns an identification for the pieces of an IPv6 datagram. None

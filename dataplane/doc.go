@@ -9,7 +9,7 @@
 //	w.schedule(b, i) // if it gives nothing: pick a server, insert
 //	w.rewrite(b, i)  // endpoint, checksums, TTL, state, hop; where it goes
 //
-// Between parse and track, aim touches the table's lines of a whole Batch, so
+// Between parse and track, the table's lines of a whole Batch are touched, so
 // that they come together. Nearly all packets take the shortcut, which is the
 // same in few steps. A Worker is the one goroutine that owns queues, frames and
 // connections; everything that it shares with others (Hops, services'

@@ -66,7 +66,7 @@ type exit struct {
 func (c *Config) exitOf(id LinkID) *exit { return &c.exits[id&(MaxLinks-1)] }
 
 // isPartial reports whether frames of a link may have partial checksums.
-func (c *Config) isPartial(id LinkID) bool { return c.partial>>id&1 != 0 }
+func (c *Config) isPartial(id LinkID) bool { return c.partial>>(id&(MaxLinks-1))&1 != 0 }
 
 // linkOf finds the link of NIC nic with p's tags, noLink if there is none.
 func (c *Config) linkOf(nic uint8, p *packet.Packet) LinkID {

@@ -53,6 +53,7 @@ func (r *prefixes) Next(dst, src packet.Addr, _ LinkID, _ uint32) (Next, bool) {
 		return Next{}, false
 	}
 	next := best.next
+	next.Fixed = !slices.ContainsFunc(*r, func(x route) bool { return x.from.IsValid() })
 	if next.Via == (packet.Addr{}) {
 		next.Via = dst
 	}

@@ -26,6 +26,7 @@ const (
 // column i of every array belongs to frame i.
 type Batch struct {
 	n     int
+	rest  int    // how many did not take the shortcut
 	whole bool   // frame 0 is a reassembled datagram: bytes outside the Pool
 	limit int    // of a whole datagram: its largest fragment, bytes of IP packet
 	id    uint32 // of a whole datagram: its identification
@@ -52,11 +53,13 @@ type Batch struct {
 // worker's egress, what is held among the held; the rest is for settle.
 func (w *Worker) Process(b *Batch) {
 	w.parse(b)
-	w.aim(b)
+	w.touch(b)
+	b.rest = 0
 	for i := range b.n {
 		if b.kinds[i] == kindPlain && w.pass(b, i) {
 			continue // nearly all
 		}
+		b.rest++
 		w.track(b, i)
 		w.schedule(b, i)
 		w.rewrite(b, i)
@@ -99,6 +102,9 @@ func (w *Worker) parse(b *Batch) {
 			}
 			w.frags.hold(w, b, i)
 		}
+		if k := b.kinds[i]; k == kindFlow || k == kindError {
+			w.aim(b, i)
+		}
 	}
 }
 
@@ -121,16 +127,10 @@ func (w *Worker) classify(b *Batch, i int) {
 	}
 }
 
-// aim finds out whose table line each packet needs. Then all lines are touched
-// in a loop of its own, so short that the processor has many on their way at a
-// time.
-func (w *Worker) aim(b *Batch) {
-	for i := range b.n {
-		if k := b.kinds[i]; k == kindFlow || k == kindError {
-			w.aimAt(b, i)
-		}
-	}
-	// What a packet without a hash touches does no harm.
+// touch loads the table's lines of all packets, in a loop so short that the
+// processor has many on their way at a time. What a packet without a hash
+// touches does no harm.
+func (w *Worker) touch(b *Batch) {
 	var warm uint64
 	for i := range b.n {
 		warm += w.table.Prefetch(b.hash[i])
@@ -138,9 +138,9 @@ func (w *Worker) aim(b *Batch) {
 	w.warm = warm
 }
 
-// aimAt is aim for packet i. A destination that is a service says that the
-// source is the client. Else the packet is taken for an answer.
-func (w *Worker) aimAt(b *Batch, i int) {
+// aim decides whose table line packet i needs. A destination that is a service
+// says that the source is the client. Else the packet is taken for an answer.
+func (w *Worker) aim(b *Batch, i int) {
 	p := &b.packets[i]
 	proto, src, dst := p.Proto, packet.Endpoint{Addr: p.Src, Port: p.SrcPort}, packet.Endpoint{Addr: p.Dst, Port: p.DstPort}
 	if b.kinds[i] == kindError {

@@ -173,20 +173,43 @@ func (w *Worker) hopOf(b *Batch, i int, rec *conntrack.Record, s *Server) (HopID
 	if id := HopID(*known); id != noHop {
 		return id, Unexplained
 	}
-	if b.dir[i] == conntrack.ToClient && w.config.Settings.SnatReroute == 0 {
+	if b.dir[i] == conntrack.ToServer {
+		if way := &w.ways[rec.Server]; way.server == s {
+			*known = uint16(way.hop)
+			return way.hop, Unexplained
+		}
+	} else if w.config.Settings.SnatReroute == 0 {
 		src = s.real.Addr
 	}
-	id, why := w.hopTo(dst, src, b.link[i], uint32(b.hash[i]>>32))
+	next, ok := w.routes.Next(dst, src, b.link[i], uint32(b.hash[i]>>32))
+	if !ok {
+		return noHop, NoRoute
+	}
+	id, why := w.hopOn(&next)
 	*known = uint16(id)
+	if next.Fixed && b.dir[i] == conntrack.ToServer && id != noHop {
+		w.ways[rec.Server] = way{s, id}
+	}
 	return id, why
 }
 
-// hopTo asks the routes and finds or claims the hop.
+// way is the hop to a server to which there is but one.
+type way struct {
+	server *Server // of that slot, then
+	hop    HopID
+}
+
+// hopTo asks the routes for the hop.
 func (w *Worker) hopTo(dst, src packet.Addr, in LinkID, hash uint32) (HopID, Reason) {
 	next, ok := w.routes.Next(dst, src, in, hash)
 	if !ok {
 		return noHop, NoRoute
 	}
+	return w.hopOn(&next)
+}
+
+// hopOn finds or claims the hop of a route.
+func (w *Worker) hopOn(next *Next) (HopID, Reason) {
 	if id := w.hops.find(next.Link, next.MTU, next.Via); id != noHop {
 		return id, Unexplained
 	}

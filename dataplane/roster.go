@@ -369,7 +369,7 @@ func (r *Roster) survey() *Config {
 		}
 		own = append(own, s.virtual.Addr)
 	}
-	c.index, c.own = newServiceIndex(c.Services), newAddrSet(own)
+	c.index, c.own, c.called = newServiceIndex(c.Services), newAddrSet(own), calledOf(c.Services)
 	if r.needFTP = r.needFTP || r.ftp != nil && (marked || c.anyPort || len(talking) > 0); r.needFTP {
 		c.ftp, c.ftpVIPs = r.ftp, newAddrSet(talking)
 	}

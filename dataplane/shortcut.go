@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"math/bits"
+
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/packet"
 )
@@ -11,48 +13,91 @@ import (
 // anything unusual about it, at whatever stage, unfolds and goes on as all
 // others do. A test lets both ways take the same packets.
 
-// glance is parse, aim and hash for a plain packet i. False means that it is no
-// such.
+// glance is parse and aim for a plain packet i. False means that it is no such.
 func (w *Worker) glance(b *Batch, i int) bool {
-	c, p, nic := w.config, &b.plain[i], b.nics[i]
+	c, p := w.config, &b.plain[i]
 	frame := w.pool.Data(b.frames[i])
-	link := c.untagged[nic]
+	link := c.untagged[b.nics[i]]
 	if link == noLink || b.how[i] != asReceived || !p.Glance(frame) || p.TCPFlags&packet.SYN != 0 ||
-		c.own.may(packet.AddrFrom4(p.Src)) || c.isPartial(link) && p.Unfinished(frame) {
+		c.own.may(p.Src.Addr()) || c.isPartial(link) && p.Unfinished(frame) {
 		return false
 	}
-	client, port, dir := p.Src, p.SrcPort, conntrack.ToServer
-	if c.index.find4(p.Proto, p.Dst, p.DstPort) == noService && (!c.anyPort || c.index.find4(p.Proto, p.Dst, 0) == noService) {
-		client, port, dir = p.Dst, p.DstPort, conntrack.ToClient
+	client, dir := p.Src, conntrack.ToServer
+	if !c.called.has(p.Dst) {
+		client, dir = p.Dst, conntrack.ToClient
 	}
-	at := packet.Endpoint{Addr: packet.AddrFrom4(client), Port: port}
-	if w.crew != nil && w.crew.owner(at) != w.self {
+	if w.crew != nil && w.crew.owner(client.Endpoint()) != w.self {
 		return false
 	}
-	b.kinds[i], b.link[i], b.dir[i], b.hash[i] = kindPlain, link, dir, w.table.Hash(p.Proto, at)
+	b.kinds[i], b.link[i], b.dir[i], b.hash[i] = kindPlain, link, dir, w.table.HashPlain(client)
 	return true
+}
+
+// called are the endpoints of services over IPv4.
+type called struct {
+	keys    []packet.PlainEndpoint // open addressing, at most half full; 0 = free
+	shift   uint8
+	anyPort bool // a service has port 0
+}
+
+func calledOf(services []*Service) called {
+	size := max(16, 1<<bits.Len(uint(2*len(services))))
+	x := called{keys: make([]packet.PlainEndpoint, size), shift: uint8(64 - bits.Len(uint(size-1)))}
+	for _, s := range services {
+		v := s.virtual
+		if !v.Addr.Is4() || s.proto == 0 {
+			continue
+		}
+		key := packet.PlainEndpointFrom(s.proto, v.Port, v.Addr.V4())
+		x.anyPort = x.anyPort || v.Port == 0
+		i := x.home(key)
+		for x.keys[i&(len(x.keys)-1)] != 0 {
+			i++
+		}
+		x.keys[i&(len(x.keys)-1)] = key
+	}
+	return x
+}
+
+func (x *called) home(e packet.PlainEndpoint) int {
+	return int(uint64(e) * 0xbf58476d1ce4e5b9 >> (x.shift & 63))
+}
+
+func (x *called) has(e packet.PlainEndpoint) bool {
+	return x.hasExactly(e) || x.anyPort && x.hasExactly(e.WithPort(0))
+}
+
+func (x *called) hasExactly(e packet.PlainEndpoint) bool {
+	for i := x.home(e); ; i++ {
+		if k := x.keys[i&(len(x.keys)-1)]; k == e || k == 0 {
+			return k != 0
+		}
+	}
 }
 
 // familiar are the flags of connections whose packets may take the shortcut.
 const familiar = conntrack.Shadowed | conntrack.Shadowing | controlled | assured
 
-// pass is find, translate and dispatch for a plain packet i. Nothing has
+// pass is track, rewrite and dispatch for a plain packet i. Nothing has
 // happened if it returns false.
 func (w *Worker) pass(b *Batch, i int) bool {
 	c, p, dir := w.config, &b.plain[i], b.dir[i]
-	at := w.table.Find4(b.hash[i], p, dir)
-	if at == conntrack.None {
+	client, other := p.Src, p.Dst
+	if dir == conntrack.ToClient {
+		client, other = other, client
+	}
+	rec := w.table.FindPlain(b.hash[i], client, other, dir)
+	if rec == nil {
 		return false
 	}
-	rec := w.table.At(at)
 	s := c.servers[rec.Server]
 	if s == nil || rec.Flags&^familiar != 0 || rec.RouteGen != c.routeGen ||
 		rec.VPort != s.toClient.Port || rec.RPort != s.toServer.Port {
 		return false
 	}
-	id := HopID(rec.ServerHop)
+	r, id, side := &s.toServer, HopID(rec.ServerHop), packet.Destination
 	if dir == conntrack.ToClient {
-		id = HopID(rec.ClientHop)
+		r, id, side = &s.toClient, HopID(rec.ClientHop), packet.Source
 		if s.links.Load()>>(b.link[i]&(MaxLinks-1))&1 == 0 || rec.Flags&(controlled|assured) == controlled {
 			return false
 		}
@@ -66,32 +111,31 @@ func (w *Worker) pass(b *Batch, i int) bool {
 	if !w.table.Pass(rec, w.tick, dir, conntrack.EventOf(p.TCPFlags)) {
 		return false
 	}
+	w.stats[rec.Server].count(dir, uint64(p.Len))
 	w.Counters.Forwarded++
-	f, st := b.frames[i], &w.stats[rec.Server]
+	f := b.frames[i]
 	frame := w.pool.Data(f)
+	p.Translate(frame, r, side)
 	f.Len = uint32(p.Len) + packet.EthernetLen
-	if dir == conntrack.ToServer {
-		st.InPkts++
-		st.InBytes += uint64(p.Len)
-		p.Translate(frame, &s.toServer, packet.Destination)
-	} else {
-		st.OutPkts++
-		st.OutBytes += uint64(p.Len)
-		p.Translate(frame, &s.toClient, packet.Source)
-	}
 	w.depart(h, f, frame)
 	b.verdicts[i] = Transmit
 	return true
 }
 
-// unfold makes an ordinary packet of a plain one that may not pass.
+// unfold makes an ordinary packet of a plain one that may not pass, as parse
+// and aim would have.
 func (w *Worker) unfold(b *Batch, i int) {
-	p := &b.packets[i]
-	if fault := packet.Parse(w.pool.Data(b.frames[i]), p); fault != packet.OK {
-		b.finish(i, Drop, ofFault(fault))
+	g, p := &b.plain[i], &b.packets[i]
+	g.Unfold(w.pool.Data(b.frames[i]), p)
+	b.verdicts[i], b.reasons[i], b.conn[i] = Drop, Unexplained, conntrack.None
+	b.kinds[i] = kindFlow
+	if w.config.marks != nil {
+		w.aim(b, i)
 		return
 	}
-	if w.classify(b, i); b.kinds[i] == kindFlow {
-		w.aimAt(b, i)
+	b.proto[i], b.service[i], b.client[i], b.other[i] = p.Proto, noService, g.Dst.Endpoint(), g.Src.Endpoint()
+	if b.dir[i] == conntrack.ToServer {
+		b.client[i], b.other[i] = b.other[i], b.client[i]
+		b.service[i] = w.config.serviceOf(b.link[i], p.Proto, &b.other[i])
 	}
 }

@@ -28,6 +28,8 @@ type Next struct {
 	Link LinkID
 	Via  packet.Addr // next address: a gateway, or the destination itself
 	MTU  int         // of the route, bytes of IP packet
+
+	Fixed bool // the same whatever the source, the link and the hash
 }
 
 // Routes finds next addresses. Next is called by workers when a connection
@@ -138,6 +140,7 @@ type Worker struct {
 	built   packet.Packet // that reply sends
 	ported  packet.Rewrite
 	sides   []side   // by conntrack.Index, of connections that are helped
+	ways    []way    // to servers, by slot
 	control []uint32 // by conntrack.Index, the template of what is controlled
 	warm    uint64   // keeps the stage that touches table lines alive
 
@@ -195,6 +198,12 @@ func NewWorker(s Setup) (*Worker, error) {
 func (w *Worker) Adopt(c *Config, stats []Stat) {
 	copy(stats, w.stats)
 	changed := c.Settings != w.config.Settings
+	if c.routeGen != w.config.routeGen {
+		clear(w.ways)
+	}
+	if n := len(c.servers) - len(w.ways); n > 0 {
+		w.ways = append(w.ways, make([]way, n)...)
+	}
 	w.config, w.stats, w.table.Pairs = c, stats, c.pairs
 	w.table.SetAliases(c.Deviations.Has(service.OtherClientPorts))
 	w.frags.wait(c.Deviations.Has(service.ShortFragmentWait))
@@ -264,6 +273,9 @@ func (w *Worker) setTime(now Time) {
 
 // settle gives every frame of the batch to where its verdict says.
 func (w *Worker) settle(b *Batch) {
+	if b.rest == 0 {
+		return // all wait in an egress
+	}
 	for i := range b.n {
 		switch b.verdicts[i] {
 		case Transmit, Hold:
@@ -339,7 +351,11 @@ func (w *Worker) send(n int, f nic.Frame) {
 	if uint(e.n) >= outSize {
 		w.flush(n)
 	}
-	e.frames[e.n%outSize] = f
+	e.add(f)
+}
+
+func (e *egress) add(f nic.Frame) {
+	e.frames[uint(e.n)%outSize] = f
 	e.n++
 }
 

@@ -5,12 +5,36 @@ import "encoding/binary"
 // Plain is what a glance tells of the packets that nearly all are: TCP or UDP
 // over IPv4 in an untagged frame, whole, without IP options.
 type Plain struct {
-	Src, Dst         uint32
-	SrcPort, DstPort uint16
-	Len              uint16 // of the IP packet
-	Proto            uint8
-	TCPFlags         uint8 // 0 for UDP
+	Src, Dst PlainEndpoint
+	Len      uint16 // of the IP packet
+	TCPFlags uint8  // 0 for UDP
 }
+
+// PlainEndpoint is an endpoint of a plain packet in one word: protocol, port and
+// address, from the top.
+type PlainEndpoint uint64
+
+// PlainEndpointFrom joins the parts.
+func PlainEndpointFrom(proto uint8, port uint16, addr uint32) PlainEndpoint {
+	return PlainEndpoint(proto)<<48 | PlainEndpoint(port)<<32 | PlainEndpoint(addr)
+}
+
+// Addr returns the address.
+func (e PlainEndpoint) Addr() Addr { return AddrFrom4(uint32(e)) }
+
+// Endpoint converts e.
+func (e PlainEndpoint) Endpoint() Endpoint { return Endpoint{e.Addr(), e.Port()} }
+
+// WithPort returns e with another port.
+func (e PlainEndpoint) WithPort(port uint16) PlainEndpoint {
+	return e&^(0xffff<<32) | PlainEndpoint(port)<<32
+}
+
+// Port returns the port.
+func (e PlainEndpoint) Port() uint16 { return uint16(e >> 32) }
+
+// Proto returns the protocol.
+func (e PlainEndpoint) Proto() uint8 { return uint8(e >> 48) }
 
 const (
 	plainL4   = ethLen + ipv4Len
@@ -40,9 +64,9 @@ func (p *Plain) Glance(frame []byte) bool {
 	if martian4(src) {
 		return false
 	}
-	p.Src, p.Dst = src, binary.BigEndian.Uint32(h[30:34])
-	p.SrcPort, p.DstPort = uint16(ports>>16), uint16(ports)
-	p.Len, p.Proto, p.TCPFlags = uint16(total), proto, 0
+	p.Src = PlainEndpoint(proto)<<48 | PlainEndpoint(ports>>16)<<32 | PlainEndpoint(src)
+	p.Dst = PlainEndpointFrom(proto, uint16(ports), binary.BigEndian.Uint32(h[30:34]))
+	p.Len, p.TCPFlags = uint16(total), 0
 	if proto == UDP {
 		length := int(binary.BigEndian.Uint16(h[38:40]))
 		return length >= udpLen && length <= total-ipv4Len && h[udpSumAt]|h[udpSumAt+1] != 0
@@ -60,12 +84,24 @@ func (p *Plain) Glance(frame []byte) bool {
 func (p *Plain) Unfinished(frame []byte) bool {
 	h := (*[plainLen]byte)(frame)
 	n, stored := uint64(p.Len)-ipv4Len, binary.BigEndian.Uint16(h[udpSumAt:])
-	if p.Proto == UDP {
+	if p.Src.Proto() == UDP {
 		n = uint64(binary.BigEndian.Uint16(h[38:40]))
 	} else {
 		stored = binary.BigEndian.Uint16(frame[tcpSumAt:])
 	}
-	return stored == fold64(uint64(p.Src)+uint64(p.Dst)+uint64(p.Proto)+n)
+	return stored == fold64(uint64(uint32(p.Src))+uint64(uint32(p.Dst))+uint64(p.Src.Proto())+n)
+}
+
+// Unfold fills q as Parse would.
+func (p *Plain) Unfold(frame []byte, q *Packet) {
+	h, n := (*[plainLen]byte)(frame), ethLen+int(p.Len)
+	q.Data = frame[:n:n]
+	q.reset()
+	q.Src, q.Dst = p.Src.Addr(), p.Dst.Addr()
+	q.L3, q.L4, q.HasPorts = ethLen, plainL4, true
+	q.TOS, q.TTL, q.Proto = h[15], h[22], h[23]
+	q.FragID, q.DF = uint32(binary.BigEndian.Uint16(h[18:20])), h[20]&0x40 != 0
+	q.SrcPort, q.DstPort, q.TCPFlags = p.Src.Port(), p.Dst.Port(), p.TCPFlags
 }
 
 // Translate is Packet.Translate for the plain packet in frame. p keeps telling
@@ -82,7 +118,7 @@ func (p *Plain) Translate(frame []byte, r *Rewrite, side Side) {
 		binary.BigEndian.PutUint32(h[26:30], r.Addr.V4())
 		binary.BigEndian.PutUint16(h[34:36], r.Port)
 	}
-	if p.Proto == TCP {
+	if p.Src.Proto() == TCP {
 		b := (*[2]byte)(frame[tcpSumAt:])
 		binary.BigEndian.PutUint16(b[:], amend(binary.BigEndian.Uint16(b[:]), uint32(r.L4Diff)))
 		return

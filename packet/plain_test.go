@@ -23,9 +23,13 @@ func FuzzGlance(f *testing.F) {
 		if fault := Parse(frame, &p); fault != OK {
 			t.Fatalf("Parse says %v of %+v", fault, g)
 		}
-		if told := (Plain{p.Src.V4(), p.Dst.V4(), p.SrcPort, p.DstPort, uint16(p.IPLen()), p.Proto, p.TCPFlags}); told != g || !p.HasPorts ||
+		if told := (Plain{PlainEndpointFrom(p.Proto, p.SrcPort, p.Src.V4()), PlainEndpointFrom(p.Proto, p.DstPort, p.Dst.V4()), uint16(p.IPLen()), p.TCPFlags}); told != g || !p.HasPorts ||
 			p.Fragment || p.Options || p.V6 || p.Tags != 0 || p.TTL <= 1 || int(p.L3) != EthernetLen {
 			t.Fatalf("Glance says %+v, Parse %+v", g, p)
+		}
+		var q Packet
+		if g.Unfold(frame, &q); !same(p, q) || len(q.Data) != len(p.Data) {
+			t.Fatalf("unfolded %+v, Parse says %+v", q, p)
 		}
 		if unfinished := p.isPartial(binary.BigEndian.Uint16(p.Data[p.checksumAt():]), p.Data[p.L4:]); unfinished != g.Unfinished(frame) {
 			t.Fatalf("unfinished %v, Parse says %v", !unfinished, unfinished)

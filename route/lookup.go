@@ -37,6 +37,7 @@ type Next struct {
 	MTU     int        // of the route if it names one, and never above the link's
 	Source  netip.Addr // the address this machine would use as source, invalid = none
 	Kind    Kind
+	Fixed   bool // the same whatever the source, the link and the hash
 }
 
 // snapshot is all that Lookup and IsOwn read. It never changes.
@@ -84,8 +85,10 @@ func (m *Mirror) Lookup(dst, src netip.Addr, in int, hash uint32) Next {
 	if !dst.Is4() {
 		steps = s.v6
 	}
+	fixed := true
 	for i := range steps {
 		r := &steps[i]
+		fixed = fixed && r.every
 		if !r.every && !r.matches(dst, src, in) {
 			continue
 		}
@@ -100,8 +103,9 @@ func (m *Mirror) Lookup(dst, src netip.Addr, in int, hash uint32) Next {
 		if w.shares != nil {
 			return w.share(hash)
 		}
-		if w.next.Kind != throw {
-			return w.next
+		if next := w.next; next.Kind != throw {
+			next.Fixed = fixed
+			return next
 		}
 	}
 	return Next{}

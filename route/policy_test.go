@@ -149,3 +149,22 @@ func TestNexthopObjectsAreResolved(t *testing.T) {
 		})
 	}
 }
+
+func TestARouteIsFixedIfNothingElseCounts(t *testing.T) {
+	l := newLab(t)
+	m := l.open(Config{})
+	l.run(l.near, "ip route add 192.0.2.0/24 nexthop via 10.0.0.2 nexthop via 10.0.0.3", "ip route add default via 10.0.0.2")
+	fixed := func(what, dst string, want bool) {
+		t.Helper()
+		eventually(t, what, func() (any, bool) {
+			n := m.Lookup(ip(dst), netip.Addr{}, 0, 0)
+			return n, n.Kind == Unicast && n.Fixed == want
+		})
+	}
+	fixed("one gateway", "198.51.100.1", true)
+	fixed("several", "192.0.2.1", false)
+	l.run(l.near, "ip route add 198.51.100.0/24 via 10.0.0.3 table 100", "ip rule add from 203.0.113.0/24 lookup 100")
+	fixed("a rule that asks for the source", "198.51.100.1", false)
+	l.run(l.near, "ip rule del from 203.0.113.0/24 lookup 100")
+	fixed("one gateway again", "198.51.100.1", true)
+}

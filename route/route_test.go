@@ -10,6 +10,7 @@ func answers(t *testing.T, m *Mirror, dst string, want func(Next) bool) {
 	t.Helper()
 	eventually(t, "route to "+dst, func() (any, bool) {
 		n := m.Lookup(ip(dst), netip.Addr{}, 0, 0)
+		n.Fixed = false
 		return n, want(n)
 	})
 }

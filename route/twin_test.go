@@ -55,7 +55,7 @@ func hops(m *Mirror, dst netip.Addr) []Next {
 	var all []Next
 	for hash := range uint32(16) {
 		n := m.Lookup(dst, netip.Addr{}, 0, hash<<28)
-		n.Source = netip.Addr{}
+		n.Source, n.Fixed = netip.Addr{}, false
 		if !slices.Contains(all, n) {
 			all = append(all, n)
 		}
