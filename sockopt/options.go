@@ -136,7 +136,9 @@ func editOf(option int, value []byte) (service.Edit, unix.Errno, error) {
 		}
 		e.Service, refusal = rule.service()
 	}
-	if p := where.Protocol; p != unix.IPPROTO_TCP && p != unix.IPPROTO_UDP && p != unix.IPPROTO_SCTP {
+	// The kernel wants one of a firewall mark too, but keepalived gives none:
+	// it speaks netlink there.
+	if p := where.Protocol; where.Mark == 0 && p != unix.IPPROTO_TCP && p != unix.IPPROTO_UDP && p != unix.IPPROTO_SCTP {
 		return e, unix.EFAULT, nil // not EINVAL: a wart of the kernel
 	}
 	if len(value) == serverEditSize {

@@ -51,6 +51,7 @@ func TestOptionsAreAnsweredAsByTheKernel(t *testing.T) {
 		{"unknown scheduler", setAddService, ruleFor(6, webVIP, "nosuch"), unix.ENOENT},
 		{"scheduler without end", setAddService, ruleFor(6, webVIP, "0123456789abcdef"), unix.EINVAL},
 		{"unknown protocol", setAddService, ruleFor(99, webVIP, "rr"), unix.EFAULT},
+		{"mark without protocol", setAddService, with(ruleFor(0, "", "rr"), func(r *serviceRule) { r.Address.Mark = 5 }), unix.EOPNOTSUPP}, // the director's word
 		{"address 0", setAddService, ruleFor(6, "", "rr"), unix.EINVAL},
 		{"service", setAddService, web, 0},
 		{"service again", setAddService, web, unix.EEXIST},

@@ -12,6 +12,8 @@ import (
 	"testing"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lvx-lb/lvx/internal/integration/rig"
 	"github.com/lvx-lb/lvx/internal/netlab"
 )
@@ -201,6 +203,61 @@ func TestDebiansIpvsadmCommandsMarks(t *testing.T) {
 	unmodified(r, "ipvsadm", "-D", "-f", "5")
 	if got := unmodified(r, "ipvsadm", "-S", "-n"); got != "" {
 		t.Errorf("left:\n%s", got)
+	}
+	r.Stop()
+}
+
+const keepalivedMark = `
+virtual_server fwmark 5 {
+	delay_loop 1
+	lb_algo rr
+	lb_kind NAT
+	persistence_timeout 60
+	real_server %s 80 {
+		weight 1
+		TCP_CHECK { connect_timeout 1
+			retry 0 }
+	}
+	real_server %s 80 {
+		weight 1
+		TCP_CHECK { connect_timeout 1
+			retry 0 }
+	}
+}
+`
+
+func TestDebiansKeepalivedServesAMark(t *testing.T) {
+	needProgram(t, "keepalived")
+	r := markedRig(t)
+	first := greet(r, r.Servers[0], r.RIPs[0]+":80", "one")
+	greet(r, r.Servers[1], r.RIPs[1]+":80", "two")
+	r.Direct("--marks", marksFile(r, "5 to "+marked+" tcp 80"))
+	conf := filepath.Join(r.Dir, "keepalived.conf")
+	r.Must(os.WriteFile(conf, fmt.Appendf(nil, keepalivedMark, r.RIPs[0], r.RIPs[1]), 0o600))
+	p := r.Start("exec", "--", "keepalived", "-D", "-C", "-f", conf, "-p", r.Dir+"/keepalived.pid", "-c", r.Dir+"/checkers.pid")
+	rules := func(rips ...string) func() bool {
+		want := "-A -f 5 -s rr -p 60\n"
+		for _, rip := range rips {
+			want += "-a -f 5 -r " + rip + ":80 -m -w 1\n"
+		}
+		return func() bool { return r.Adm("-S -n") == want }
+	}
+	r.Until("both servers are in", rules(r.RIPs...))
+	who := greeted(r, "203.0.113.1:80")
+	if again := greeted(r, "203.0.113.2:80"); again != who || who != "one" && who != "two" {
+		t.Errorf("%q, then %q", who, again)
+	}
+	first.Close()
+	r.Until("the dead server is out", rules(r.RIPs[1]))
+	if got := greeted(r, "203.0.113.3:80"); got != "two" {
+		t.Errorf("with one server left: %q", got)
+	}
+	r.Must(p.Signal(unix.SIGTERM))
+	if err := p.Wait(); err != nil {
+		t.Errorf("lvx exec ended with %v", err)
+	}
+	if rules := r.Adm("-S -n"); rules != "" {
+		t.Errorf("keepalived left rules behind:\n%s", rules)
 	}
 	r.Stop()
 }
