@@ -28,7 +28,7 @@ type Options struct {
 
 // WithDefaults fills in what was left open.
 func (o Options) WithDefaults() Options {
-	rounds, warm, window, flows := 5, 400*time.Millisecond, time.Second, []int{1, 1000, 100_000, 1_000_000}
+	rounds, warm, window, flows := 3, 400*time.Millisecond, time.Second, []int{1, 1000, 100_000, 1_000_000}
 	if o.Short {
 		rounds, warm, window, flows = 3, 200*time.Millisecond, 500*time.Millisecond, []int{1000, 1_000_000}
 	}

@@ -65,7 +65,7 @@ func benchRun(f *flag.FlagSet) func(context.Context, stdio) error {
 	var only, skip, flows string
 	parts := strings.Join(bench.Parts, ",")
 	f.BoolVar(&o.Short, "short", false, "fewer figures, in three minutes")
-	f.IntVar(&o.Rounds, "rounds", 0, "how often each figure is taken (5, short 3)")
+	f.IntVar(&o.Rounds, "rounds", 0, "how often each figure is taken (3)")
 	f.DurationVar(&o.Window, "window", 0, "length of each figure (1s, short 500ms)")
 	f.BoolVar(&o.Urgent, "urgent", true, "give generator and directors a nice value of -20")
 	f.StringVar(&only, "only", "", "parts to take, of "+parts)
