@@ -134,11 +134,18 @@ type benchmark struct {
 	allocs int       // a call, the most
 }
 
-// readBenchmark reads a line like "BenchmarkFind/1000-2  100  16.2 ns/op  0
+// enough is how many calls make a figure: on a busy machine a benchmark may end
+// with its first one.
+const enough = 100
+
+// readBenchmark reads a line like "BenchmarkFind/1000-2  5000  16.2 ns/op  0
 // allocs/op".
 func (r *Result) readBenchmark(line string) {
 	f := strings.Fields(line)
 	if len(f) < 4 || !strings.HasPrefix(f[0], "Benchmark") {
+		return
+	}
+	if calls, err := strconv.Atoi(f[1]); err != nil || calls < enough {
 		return
 	}
 	name := strings.TrimPrefix(f[0], "Benchmark")

@@ -82,6 +82,7 @@ func sampleResult() *Result {
 		r.troubles = append(r.troubles, troubleRow{trouble: t, offered: 5e5, amount: []float64{7}, delays: delays{arrived: []float64{1}, p999: p999}})
 	}
 	r.readBenchmark("BenchmarkProcess/1000/in \t 5259333\t 70 ns/op\t 68.07 cpu-ns/packet\t 0 B/op\t 0 allocs/op\n")
+	r.readBenchmark("BenchmarkProcess/1000/in \t 1\t 7000 ns/op\t 6800.07 cpu-ns/packet\t 0 B/op\t 9 allocs/op\n")
 	r.readBenchmark("BenchmarkProcess/1000/in \t 5259333\t 70 ns/op\t 66.07 cpu-ns/packet\t 0 B/op\t 1 allocs/op\n")
 	r.idleCPU = []float64{0.002}
 	r.memories = []memoryRow{{title: "IPv4", capacity: 1_000_000, conns: 1_000_000, maps: 90e6, rss: 160e6, emptyMaps: 4e6}, {title: "IPv4", capacity: 100_000, conns: 100_000, maps: 9e6, rss: 60e6}}
