@@ -205,11 +205,3 @@ func (w *Worker) release(got *choice) {
 		got.template = 0
 	}
 }
-
-// awaits reports whether the record at awaits the answer to a datagram like
-// packet i, from whichever server.
-func (w *Worker) awaits(b *Batch, i int, at conntrack.Index) bool {
-	rec := w.table.At(at)
-	return rec.State == conntrack.OnePacket && rec.Client() == b.client[i] && rec.VPort == b.other[i].Port &&
-		w.table.Virtual(at) == b.other[i].Addr
-}
