@@ -68,6 +68,10 @@ var deviations = [...]Deviation{
 		LVX:  "they are on while the connection table is",
 		Why:  "the memory of lvx is there from the start; what a flood uses up is the table",
 	}, {
+		IPVS: "a persistent service of port 21 takes every unprivileged TCP port of its VIP",
+		LVX:  "it takes the data connections that its control connections tell of",
+		Why:  "steering would take every TCP packet to the VIP and from the servers; a persistent service of port 0 does that for who needs it",
+	}, {
 		IPVS: "FTP data connections may go to any address that PORT or 227 names",
 		LVX:  "a client can name its own address only, a server its own or the VIP",
 		Why:  "other addresses are for attacks (RFC 2577)",
