@@ -129,8 +129,8 @@ func (w *Worker) unfold(b *Batch, i int) {
 	g.Unfold(w.pool.Data(b.frames[i]), p)
 	b.verdicts[i], b.reasons[i], b.conn[i] = Drop, Unexplained, conntrack.None
 	b.kinds[i] = kindFlow
-	if w.config.marks != nil {
-		w.aim(b, i)
+	if w.config.marks != nil || w.config.spreads {
+		w.aim(b, i) // there are services that glance does not know
 		return
 	}
 	b.proto[i], b.service[i], b.client[i], b.other[i] = p.Proto, noService, g.Dst.Endpoint(), g.Src.Endpoint()
