@@ -86,7 +86,8 @@ func (d *Director) replace(set *service.Set) error {
 }
 
 // install makes the director follow set. The order is that of DESIGN's "One
-// command": answers are caught before the first request leaves.
+// command": answers are caught before the first request leaves. It costs what
+// differs from the set that was installed before.
 func (d *Director) install(set *service.Set) error {
 	d.roster.Warm(dataplane.Monotonic()())
 	if err := d.roster.Apply(set); err != nil {
@@ -96,81 +97,55 @@ func (d *Director) install(set *service.Set) error {
 	d.set = set
 	d.roster.SetMarks(set.Marks())
 	d.roster.SetSettings(set.Settings())
+	d.findLinks(set)
+	changes := d.wanted.follow(set)
 	d.publish()
 	if err := d.widen(); err != nil {
 		return err
 	}
 	d.roster.Publish()
+	d.wanted.look(changes)
 	return d.steer()
+}
+
+// findLinks tells over which links the servers that joined will answer.
+func (d *Director) findLinks(set *service.Set) {
+	r := newReach(d.mirror, d.links)
+	for _, c := range set.Since(d.wanted.set) {
+		if c.Is == nil {
+			continue
+		}
+		for _, spec := range c.Is.Servers {
+			if s := d.roster.Find(c.Is.Key, spec.Address); s.Links() == 0 {
+				s.SetLinks(r.linksTo(spec.Address.Addr()))
+			}
+		}
+	}
 }
 
 // publish lets the worker see the roster.
 func (d *Director) publish() {
-	r := &routes{d.mirror, d.links}
-	for _, s := range d.roster.Servers() {
-		if s.Links() == 0 {
-			s.SetLinks(r.linksTo(s.Address.Address.Addr()))
-		}
-	}
-	d.roster.SetLinks(d.links.forWorker(d.mirror))
-	own := d.ownAddresses()
-	addrs := make([]packet.Addr, 0, len(own))
-	for a := range own {
-		addrs = append(addrs, packet.AddrFrom(a))
-	}
-	d.roster.SetOwn(addrs)
 	config := d.roster.Config()
 	for _, w := range d.workers {
-		stats := make([]dataplane.Stat, d.roster.Slots())
+		stats := w.room(d.roster.Slots())
 		w.Do(func() { w.Adopt(config, stats) })
 	}
 }
 
-func (d *Director) ownAddresses() map[netip.Addr]bool {
-	own := map[netip.Addr]bool{}
+// lookAround tells the roster of the links and addresses as they are now.
+func (d *Director) lookAround() {
+	d.roster.SetLinks(d.links.forWorker(d.mirror))
+	d.own = map[netip.Addr]bool{}
 	for _, a := range d.mirror.Addresses() {
 		if !a.Removed {
-			own[a.Prefix.Addr()] = true
+			d.own[a.Prefix.Addr()] = true
 		}
 	}
-	return own
-}
-
-// wanted lists the keys that steering needs now. A deleted service is steered
-// until its last connection is gone, unless it was the last of all; templates
-// alone need no steering.
-func (d *Director) wanted() (services, replies map[key]bool) {
-	services, replies = map[key]bool{}, map[key]bool{}
-	is6 := map[bool]bool{} // families that have a service
-	everywhere := func(k service.Key) {
-		if k.Mark != 0 {
-			return // steerMarks has these
-		}
-		for link := range d.links.list {
-			services[key{link, uint8(k.Protocol), k.Address}] = true
-		}
+	addrs := make([]packet.Addr, 0, len(d.own))
+	for a := range d.own {
+		addrs = append(addrs, packet.AddrFrom(a))
 	}
-	for _, s := range d.set.Services() {
-		is6[s.Is6()] = true
-		everywhere(s.Key)
-	}
-	for _, s := range d.roster.Servers() {
-		k := s.Service().Key
-		if s.Deleted() && s.Idle() || !is6[k.Is6()] {
-			continue
-		}
-		if k.Mark != 0 {
-			d.repliesByMark(replies, s)
-			continue
-		}
-		everywhere(k)
-		for link := range d.links.list {
-			if s.Links()>>link&1 != 0 {
-				replies[key{link, uint8(k.Protocol), s.AnswersFrom()}] = true
-			}
-		}
-	}
-	return services, replies
+	d.roster.SetOwn(addrs)
 }
 
 // widen adds the keys of answers that steering lacks.
@@ -178,8 +153,7 @@ func (d *Director) widen() error {
 	if !d.steers {
 		return nil
 	}
-	_, replies := d.wanted()
-	return errors.Join(d.keys.setOwn(d.ownAddresses()), d.keys.widen(nil, replies))
+	return d.keys.widenReplies()
 }
 
 // steer makes the keys of steering those that are wanted. Before Run there
@@ -188,14 +162,13 @@ func (d *Director) steer() error {
 	if !d.steers {
 		return nil
 	}
-	services, replies := d.wanted()
-	return errors.Join(d.keys.setOwn(d.ownAddresses()), d.keys.widen(services, replies), d.steerMarks(), d.keys.narrow(services, replies))
+	return errors.Join(d.keys.widen(), d.steerMarks(), d.keys.narrow())
 }
 
 // afterwards does what no failure undoes: timeouts, zeroed counters,
 // addresses. It returns what the operator should know.
 func (d *Director) afterwards(edits []service.Edit) (warnings []string) {
-	r := &routes{d.mirror, d.links}
+	r := newReach(d.mirror, d.links)
 	zeroed := map[service.Key]bool{}
 	for _, e := range edits {
 		switch e.Op {
@@ -210,7 +183,7 @@ func (d *Director) afterwards(edits []service.Edit) (warnings []string) {
 		}
 	}
 	if len(zeroed) > 0 {
-		d.meters.zero(zeroed, d.roster.Servers(), d.serverStats())
+		d.zero(zeroed)
 	}
 	added, err := d.vips.follow(d.set, d.steers)
 	if err != nil {
@@ -219,8 +192,20 @@ func (d *Director) afterwards(edits []service.Edit) (warnings []string) {
 	return append(warnings, added...)
 }
 
-// keepVIPs sees to the addresses that the director has added.
-func (d *Director) keepVIPs() error {
+// steerOwn tells steering of the director's addresses.
+func (d *Director) steerOwn() error {
+	if !d.steers {
+		return nil
+	}
+	return d.keys.setOwn(d.own)
+}
+
+// keepVIPs sees to the addresses that the director has added, after changes of
+// the network.
+func (d *Director) keepVIPs(what uint32) error {
+	if what&addressesChanged != 0 {
+		d.vips.doubt()
+	}
 	if !d.steers {
 		return nil
 	}

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"log/slog"
+	"net/netip"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -110,6 +111,8 @@ type Director struct {
 	links     *links
 	steering  *bpf.Steering
 	keys      *keys
+	wanted    *wanted
+	own       map[netip.Addr]bool // the director's addresses, as the roster knows them
 	rings     *rings
 	hops      *dataplane.Hops
 	way       *bpf.WayBack
@@ -129,7 +132,6 @@ type Director struct {
 	meters  *meters
 	silence silence
 	marking marking
-	idle    int  // deleted servers that only templates keep
 	running bool // Run is at work
 	steers  bool // between start and finish
 	closed  bool
@@ -201,6 +203,7 @@ func (d *Director) openSteering() (err error) {
 	}
 	d.roster.HelpFTP(d.cfg.FTP, awaited)
 	d.keys = newKeys(d.steering, d.links)
+	d.wanted = newWanted(d.keys, &d.marking, d.roster)
 	for _, n := range d.links.nics {
 		if err := d.steering.AddNIC(n.ifindex, n.macs...); err != nil {
 			return err
@@ -276,7 +279,7 @@ func (d *Director) start() error {
 	if err := d.place(); err != nil {
 		return err
 	}
-	if err := d.steer(); err != nil {
+	if err := errors.Join(d.steerOwn(), d.steer()); err != nil {
 		return err
 	}
 	d.vips.adopt(d.settings.note.VIPs)

@@ -46,25 +46,18 @@ func (d *Director) everySecond(n int) {
 // steering knows of them. Those that templates keep are only not steered.
 func (d *Director) collect() {
 	gone := d.roster.Collect()
-	idle := 0
-	for _, s := range d.roster.Servers() {
-		if s.Deleted() && s.Idle() {
-			idle++
-		}
+	if len(gone) > 0 {
+		d.each(func(w *worker) {
+			for _, s := range gone {
+				d.meters.retire(s.Service().Key, &w.Stats()[s.Slot])
+			}
+		})
 	}
-	if len(gone) == 0 && idle == d.idle {
-		return
-	}
-	d.idle = idle
-	d.each(func(w *worker) {
-		for _, s := range gone {
-			d.meters.retire(s.Service().Key, &w.Stats()[s.Slot])
-		}
-	})
 	for _, s := range gone {
 		d.meters.forget(s)
+		d.wanted.lookAt(s)
 	}
-	d.publish()
+	d.roster.Deleted(d.wanted.lookAt)
 	if err := d.steer(); err != nil {
 		d.log.Error("cannot stop steering for a server", "error", err)
 	}

@@ -7,12 +7,13 @@ import (
 	"github.com/lvx-lb/lvx/bpf"
 )
 
-// keys are what steering has been told, so that only differences are written.
+// keys are what steering has been told and what it should know, so that only
+// differences are looked at and written.
 type keys struct {
 	steering *bpf.Steering
 	links    *links
-	service  map[key]bool
-	reply    map[key]bool
+	service  claims
+	reply    claims
 	own      map[netip.Addr]bool
 }
 
@@ -23,7 +24,7 @@ type key struct {
 }
 
 func newKeys(s *bpf.Steering, l *links) *keys {
-	return &keys{s, l, map[key]bool{}, map[key]bool{}, map[netip.Addr]bool{}}
+	return &keys{s, l, newClaims(), newClaims(), map[netip.Addr]bool{}}
 }
 
 // setOwn replaces the addresses of the director.
@@ -33,18 +34,20 @@ func (k *keys) setOwn(own map[netip.Addr]bool) error {
 
 // widen adds the keys that are missing, answers first: when the first request
 // leaves, its answer is expected.
-func (k *keys) widen(service, reply map[key]bool) error {
-	if err := missing(k.reply, reply, k.with(k.steering.AddReply)); err != nil {
+func (k *keys) widen() error {
+	if err := k.widenReplies(); err != nil {
 		return err
 	}
-	return missing(k.service, service, k.with(k.steering.AddService))
+	return k.service.widen(k.with(k.steering.AddService))
 }
 
-// narrow takes away the keys that are no longer wanted.
-func (k *keys) narrow(service, reply map[key]bool) error {
+func (k *keys) widenReplies() error { return k.reply.widen(k.with(k.steering.AddReply)) }
+
+// narrow takes away the keys that nobody claims any more.
+func (k *keys) narrow() error {
 	return errors.Join(
-		surplus(k.service, service, k.with(k.steering.RemoveService)),
-		surplus(k.reply, reply, k.with(k.steering.RemoveReply)),
+		k.service.narrow(k.with(k.steering.RemoveService)),
+		k.reply.narrow(k.with(k.steering.RemoveReply)),
 	)
 }
 
@@ -52,6 +55,56 @@ type keyFunc func(bpf.Link, uint8, netip.Addr, uint16) error
 
 func (k *keys) with(f keyFunc) func(key) error {
 	return func(x key) error { return f(k.links.list[x.link].key, x.proto, x.at.Addr(), x.at.Port()) }
+}
+
+// claims count who wants a key, and know which ones steering has.
+type claims struct {
+	wanted map[key]int
+	told   map[key]bool
+	open   map[key]struct{} // where the two may differ
+}
+
+func newClaims() claims { return claims{map[key]int{}, map[key]bool{}, map[key]struct{}{}} }
+
+// claim says that somebody wants a key (1), or does not any more (-1).
+func (c *claims) claim(x key, by int) {
+	if c.wanted[x] += by; c.wanted[x] == 0 {
+		delete(c.wanted, x)
+	}
+	c.open[x] = struct{}{}
+}
+
+// widen calls do for what is wanted and not told. It stops at the first error.
+func (c *claims) widen(do func(key) error) error {
+	for x := range c.open {
+		if c.wanted[x] == 0 {
+			continue
+		}
+		if !c.told[x] {
+			if err := do(x); err != nil {
+				return err
+			}
+			c.told[x] = true
+		}
+		delete(c.open, x)
+	}
+	return nil
+}
+
+// narrow calls do for what is told and not wanted.
+func (c *claims) narrow(do func(key) error) error {
+	var errs []error
+	for x := range c.open {
+		if c.wanted[x] > 0 {
+			continue
+		}
+		if c.told[x] {
+			delete(c.told, x)
+			errs = append(errs, do(x))
+		}
+		delete(c.open, x)
+	}
+	return errors.Join(errs...)
 }
 
 // missing calls do for what is in want and not in have, and puts it there

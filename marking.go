@@ -8,7 +8,6 @@ import (
 
 	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/conntrack"
-	"github.com/lvx-lb/lvx/dataplane"
 	"github.com/lvx-lb/lvx/service"
 )
 
@@ -78,7 +77,7 @@ func (m *marking) protocols(k service.Key, present []service.MarkRule) []uint8 {
 // steerMarks tells steering which packets have the mark of a service, or of
 // connections of one that was deleted.
 func (d *Director) steerMarks() error {
-	m, wanted := &d.marking, d.wantedMarks()
+	m, wanted := &d.marking, d.wanted.marks
 	if len(wanted) == 0 && !m.told {
 		return nil
 	}
@@ -99,32 +98,14 @@ func (d *Director) steerMarks() error {
 	return nil
 }
 
-func portsOf(z service.Zone, wanted map[service.Key]bool) (ports [][2]uint16) {
+func portsOf(z service.Zone, wanted map[service.Key]int) (ports [][2]uint16) {
 	rule := service.MarkRule{Prefix: z.Prefix}
 	for _, s := range z.Spans {
-		if rule.Mark = s.Mark; wanted[rule.Key()] {
+		if rule.Mark = s.Mark; wanted[rule.Key()] > 0 {
 			ports = append(ports, [2]uint16{s.From, s.To})
 		}
 	}
 	return ports
-}
-
-// wantedMarks returns the marks that are steered: wanted for services by
-// firewall mark.
-func (d *Director) wantedMarks() map[service.Key]bool {
-	marks, is6 := map[service.Key]bool{}, map[bool]bool{}
-	for _, s := range d.set.Services() {
-		is6[s.Is6()] = true
-		if s.Mark != 0 {
-			marks[s.Key] = true
-		}
-	}
-	for _, s := range d.roster.Servers() {
-		if k := s.Service().Key; k.Mark != 0 && is6[k.Is6()] && !(s.Deleted() && s.Idle()) {
-			marks[k] = true
-		}
-	}
-	return marks
 }
 
 // forgetMarks drops the past rules that no connection needs any more.
@@ -160,6 +141,9 @@ func (d *Director) forgetMarks() error {
 		return nil
 	}
 	d.marking.past = kept
+	if d.wanted.remarked() {
+		d.wanted.lookAll()
+	}
 	return d.steer()
 }
 
@@ -174,16 +158,4 @@ func needs(rules []service.MarkRule, needed []bool, k service.Key, p service.Pro
 
 func endpointOf(t *conntrack.Table, i conntrack.Index, r *conntrack.Record) netip.AddrPort {
 	return netip.AddrPortFrom(t.Virtual(i).Netip(), r.VPort)
-}
-
-// repliesByMark adds what steering needs for the answers of a server by
-// firewall mark.
-func (d *Director) repliesByMark(replies map[key]bool, s *dataplane.Server) {
-	for _, p := range d.marking.protocols(s.Service().Key, d.set.Marks()) {
-		for link := range d.links.list {
-			if s.Links()>>link&1 != 0 {
-				replies[key{link, p, s.AnswersFrom()}] = true
-			}
-		}
-	}
 }

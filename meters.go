@@ -116,6 +116,35 @@ func (m *meters) prune(set *service.Set, servers []*dataplane.Server) {
 func (m *meters) forget(s *dataplane.Server) { delete(m.servers, s.Slot) }
 
 // zero begins counting anew for the named services; the zero Key names all.
+func (d *Director) zero(keys map[service.Key]bool) {
+	servers := d.roster.Servers
+	if !keys[service.Key{}] {
+		servers = func() []*dataplane.Server { return d.serversOf(keys) }
+	}
+	if list := servers(); len(list) > 0 || len(d.meters.retired) > 0 {
+		d.meters.zero(keys, list, d.serverStats())
+	}
+}
+
+// serversOf returns the servers of some services, deleted ones among them.
+func (d *Director) serversOf(keys map[service.Key]bool) (list []*dataplane.Server) {
+	for k := range keys {
+		v, _ := d.set.Find(k)
+		for _, spec := range v.Servers {
+			if s := d.roster.Find(k, spec.Address); !s.Deleted() {
+				list = append(list, s)
+			}
+		}
+	}
+	d.roster.Deleted(func(s *dataplane.Server) {
+		if keys[s.Service().Key] {
+			list = append(list, s)
+		}
+	})
+	return list
+}
+
+// zero begins counting anew for the named services; the zero Key names all.
 func (m *meters) zero(keys map[service.Key]bool, servers []*dataplane.Server, stats []dataplane.Stat) {
 	all := keys[service.Key{}]
 	for key, now := range m.totals(servers, stats) {

@@ -49,8 +49,9 @@ func (d *Director) followNetwork(what uint32) {
 		d.roster.RoutesChanged()
 		d.widenLinks()
 	}
+	d.lookAround()
 	d.publish()
-	errs = append(errs, d.steer(), d.keepVIPs())
+	errs = append(errs, d.steerOwn(), d.steer(), d.keepVIPs(what))
 	if what&routesChanged != 0 {
 		d.narrowLinks()
 		errs = append(errs, d.steer())
@@ -101,19 +102,21 @@ func (d *Director) followNICs(lost bool) error {
 // widenLinks adds the links that routes to a server use now. Those that answers
 // may still come over stay.
 func (d *Director) widenLinks() {
-	r := &routes{d.mirror, d.links}
+	r := newReach(d.mirror, d.links)
 	for _, s := range d.roster.Servers() {
 		s.SetLinks(s.Links() | r.linksTo(s.Address.Address.Addr()))
 	}
+	d.wanted.lookAll()
 }
 
 // narrowLinks forgets the links that no route to a server uses any more. A
 // server that has lost its route altogether keeps them: it may come back.
 func (d *Director) narrowLinks() {
-	r := &routes{d.mirror, d.links}
+	r := newReach(d.mirror, d.links)
 	for _, s := range d.roster.Servers() {
 		if to := r.linksTo(s.Address.Address.Addr()); to != 0 {
 			s.SetLinks(to)
 		}
 	}
+	d.wanted.lookAll()
 }

@@ -35,10 +35,23 @@ func (r *routes) Next(dst, src packet.Addr, in dataplane.LinkID, hash uint32) (d
 	return dataplane.Next{Link: id, Via: via, MTU: n.MTU, Fixed: n.Fixed}, true
 }
 
+// reach tells where routes to servers lead, and asks for each server once.
+type reach struct {
+	*routes
+	known map[netip.Addr]uint64
+}
+
+func newReach(m *route.Mirror, l *links) reach {
+	return reach{&routes{m, l}, map[netip.Addr]uint64{}}
+}
+
 // linksTo returns the set of links that frames to a server may take, and so
 // its answers come from: with several gateways, every one that some client's
 // hash chooses.
-func (r *routes) linksTo(server netip.Addr) uint64 {
+func (r reach) linksTo(server netip.Addr) uint64 {
+	if set, ok := r.known[server]; ok {
+		return set
+	}
 	var set uint64
 	for share := range uint32(64) {
 		if n := r.mirror.Lookup(server, netip.Addr{}, 0, share<<26); n.Kind == route.Unicast {
@@ -47,6 +60,7 @@ func (r *routes) linksTo(server netip.Addr) uint64 {
 			}
 		}
 	}
+	r.known[server] = set
 	return set
 }
 

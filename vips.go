@@ -24,11 +24,17 @@ type vips struct {
 	warned map[netip.Addr]bool
 
 	unreached map[netip.Prefix]bool // of mark rules, and said so
+
+	set    *service.Set // last followed
+	marked []netip.Addr // that its mark rules name
+	uses   map[netip.Addr]int
+	open   map[netip.Addr]bool // what to look at
 }
 
 func newVIPs(m *route.Mirror, cfg Config, l *links, note func(map[netip.Addr]string) error) *vips {
 	v := &vips{
 		mirror: m, add: cfg.AddVIPs, added: map[netip.Addr]int{}, note: note, links: l, warned: map[netip.Addr]bool{}, unreached: map[netip.Prefix]bool{},
+		set: new(service.Set), uses: map[netip.Addr]int{}, open: map[netip.Addr]bool{},
 	}
 	for _, name := range cfg.Public {
 		for _, f := range l.list {
@@ -40,18 +46,20 @@ func newVIPs(m *route.Mirror, cfg Config, l *links, note func(map[netip.Addr]str
 	return v
 }
 
-// follow adds and removes addresses as the services of set need them. It
-// returns a sentence for each that nobody has; each is said once.
+// follow adds and removes addresses as the services of set need them, and
+// looks at those that an edit since the last time concerns. It returns a
+// sentence for each that nobody has; each is said once.
 func (v *vips) follow(set *service.Set, running bool) (warnings []string, err error) {
-	needed := map[netip.Addr]bool{}
-	var errs []error
-	for _, vip := range vipsOf(set) {
-		if needed[vip] {
-			continue
-		}
-		needed[vip] = true
-		// `ip route add local VIP dev lo` makes it the director's as well.
+	v.count(set)
+	var absent, left []netip.Addr
+	for vip := range v.open {
 		switch {
+		case v.uses[vip] == 0:
+			delete(v.warned, vip)
+			if v.added[vip] != 0 {
+				left = append(left, vip)
+			}
+		// `ip route add local VIP dev lo` makes it the director's as well.
 		case v.added[vip] != 0 || v.mirror.Lookup(vip, netip.Addr{}, 0, 0).Kind == route.Local:
 		case !v.add || len(v.public) == 0:
 			if !v.warned[vip] {
@@ -59,32 +67,70 @@ func (v *vips) follow(set *service.Set, running bool) (warnings []string, err er
 				warnings = append(warnings, fmt.Sprintf("no NIC has the address %v; clients will not find it until somebody adds it (or use --add-vips)", vip))
 			}
 		case running:
-			errs = append(errs, v.put(vip, v.public[0]))
+			absent = append(absent, vip)
+		default:
+			continue // Run will look at it
 		}
+		delete(v.open, vip)
 	}
-	for vip, ifindex := range v.added {
-		if !needed[vip] {
-			errs = append(errs, v.drop(vip, ifindex))
-		}
-	}
-	maps.DeleteFunc(v.warned, func(vip netip.Addr, _ bool) bool { return !needed[vip] })
-	return append(warnings, v.unfound(set)...), errors.Join(errs...)
+	slices.Sort(warnings)
+	return append(warnings, v.unfound(set)...), errors.Join(v.put(absent, v.firstPublic()), v.drop(left))
 }
 
-// vipsOf returns the addresses of services, and those that mark rules name for
-// services by firewall mark.
-func vipsOf(set *service.Set) (all []netip.Addr) {
-	for _, s := range set.Services() {
-		if s.Mark == 0 {
-			all = append(all, s.Key.Address.Addr())
+// count goes on to another set: how many services, and mark rules that lead to
+// some, have which address.
+func (v *vips) count(set *service.Set) {
+	for _, c := range set.Since(v.set) {
+		switch {
+		case c.Key().Mark != 0:
+		case c.Was == nil:
+			v.use(c.Key().Address.Addr(), 1)
+		case c.Is == nil:
+			v.use(c.Key().Address.Addr(), -1)
+		default:
+			v.open[c.Key().Address.Addr()] = true
 		}
 	}
+	marked := markedVIPs(set)
+	for _, vip := range marked {
+		v.use(vip, 1)
+	}
+	for _, vip := range v.marked {
+		v.use(vip, -1)
+	}
+	v.set, v.marked = set.Clone(), marked
+}
+
+func (v *vips) use(vip netip.Addr, by int) {
+	if v.uses[vip] += by; v.uses[vip] == 0 {
+		delete(v.uses, vip)
+	}
+	v.open[vip] = true
+}
+
+// markedVIPs returns the addresses that mark rules name for services by
+// firewall mark.
+func markedVIPs(set *service.Set) (all []netip.Addr) {
 	for _, r := range set.Marks() {
 		if _, used := set.Find(r.Key()); used && r.Prefix.IsSingleIP() {
 			all = append(all, r.Prefix.Addr())
 		}
 	}
 	return all
+}
+
+// doubt has the next follow look at every address: somebody has changed some.
+func (v *vips) doubt() {
+	for vip := range v.uses {
+		v.open[vip] = true
+	}
+}
+
+func (v *vips) firstPublic() int {
+	if len(v.public) == 0 {
+		return 0
+	}
+	return v.public[0]
 }
 
 // unfound returns a sentence for each prefix of a mark rule, once, of which
@@ -110,10 +156,12 @@ func (v *vips) unfound(set *service.Set) (warnings []string) {
 
 // adopt goes on with the addresses that a director added which crashed.
 func (v *vips) adopt(left map[netip.Addr]string) {
+	there := v.there()
 	for vip, name := range left {
 		for _, f := range v.links.list {
-			if f.name == name && v.has(vip, f.ifindex) {
+			if f.name == name && there[place{f.ifindex, vip}] {
 				v.added[vip] = f.ifindex
+				v.open[vip] = true
 			}
 		}
 	}
@@ -122,46 +170,87 @@ func (v *vips) adopt(left map[netip.Addr]string) {
 // keep adds again what has got lost: a NIC that goes down loses its IPv6
 // addresses.
 func (v *vips) keep() error {
-	var errs []error
+	if len(v.added) == 0 {
+		return nil
+	}
+	there, lost := v.there(), map[int][]netip.Addr{}
 	for vip, ifindex := range v.added {
-		if l, err := v.mirror.Link(ifindex); err == nil && l.Up && !v.has(vip, ifindex) {
-			errs = append(errs, v.put(vip, ifindex))
+		if l, err := v.mirror.Link(ifindex); err == nil && l.Up && !there[place{ifindex, vip}] {
+			lost[ifindex] = append(lost[ifindex], vip)
 		}
+	}
+	var errs []error
+	for ifindex, list := range lost {
+		errs = append(errs, v.put(list, ifindex))
 	}
 	return errors.Join(errs...)
 }
 
-func (v *vips) has(vip netip.Addr, ifindex int) bool {
-	return slices.ContainsFunc(v.mirror.Addresses(), func(a route.Address) bool {
-		return a.Ifindex == ifindex && a.Prefix == netip.PrefixFrom(vip, vip.BitLen()) && !a.Removed
-	})
+// place is an address of a link, alone in its network.
+type place struct {
+	ifindex int
+	addr    netip.Addr
 }
 
-// put adds an address. It is noted first: a crash in between must not leave
+func (v *vips) there() map[place]bool {
+	there := map[place]bool{}
+	for _, a := range v.mirror.Addresses() {
+		if a.Prefix.IsSingleIP() && !a.Removed {
+			there[place{a.Ifindex, a.Prefix.Addr()}] = true
+		}
+	}
+	return there
+}
+
+// put adds addresses. They are noted first: a crash in between must not leave
 // one that nobody removes.
-func (v *vips) put(vip netip.Addr, ifindex int) error {
-	_, again := v.added[vip]
-	v.added[vip] = ifindex
-	err := v.noteAdded()
-	if err == nil {
-		err = v.mirror.AddAddress(ifindex, vip)
-	}
-	if err == nil {
-		return v.mirror.Announce(ifindex, vip)
-	}
-	if !again {
-		delete(v.added, vip)
-		err = errors.Join(err, v.noteAdded())
-	}
-	if errors.Is(err, route.ErrExists) {
+func (v *vips) put(list []netip.Addr, ifindex int) error {
+	if len(list) == 0 {
 		return nil
 	}
-	return err
+	again := map[netip.Addr]bool{}
+	for _, vip := range list {
+		_, again[vip] = v.added[vip]
+		v.added[vip] = ifindex
+	}
+	noted, errs, added := v.noteAdded(), []error{}, list[:0:0]
+	for _, vip := range list {
+		err := noted
+		if err == nil {
+			err = v.mirror.AddAddress(ifindex, vip)
+		}
+		if err == nil {
+			added = append(added, vip)
+			continue
+		}
+		if !again[vip] {
+			delete(v.added, vip)
+		}
+		if !errors.Is(err, route.ErrExists) {
+			v.open[vip] = true
+			errs = append(errs, err)
+		}
+	}
+	if len(added) < len(list) {
+		errs = append(errs, v.noteAdded())
+	}
+	for _, vip := range added {
+		errs = append(errs, v.mirror.Announce(ifindex, vip))
+	}
+	return errors.Join(errs...)
 }
 
-func (v *vips) drop(vip netip.Addr, ifindex int) error {
-	delete(v.added, vip)
-	return errors.Join(v.mirror.RemoveAddress(ifindex, vip), v.noteAdded())
+// drop removes addresses that were added.
+func (v *vips) drop(list []netip.Addr) error {
+	if len(list) == 0 {
+		return nil
+	}
+	var errs []error
+	for _, vip := range list {
+		errs = append(errs, v.mirror.RemoveAddress(v.added[vip], vip))
+		delete(v.added, vip)
+	}
+	return errors.Join(append(errs, v.noteAdded())...)
 }
 
 func (v *vips) noteAdded() error {
@@ -174,11 +263,8 @@ func (v *vips) noteAdded() error {
 	return v.note(named)
 }
 
-// remove takes away what was added.
+// remove takes away what was added. Run may put it there again.
 func (v *vips) remove() error {
-	var errs []error
-	for vip, ifindex := range v.added {
-		errs = append(errs, v.drop(vip, ifindex))
-	}
-	return errors.Join(errs...)
+	v.doubt()
+	return v.drop(slices.Collect(maps.Keys(v.added)))
 }

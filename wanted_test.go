@@ -66,7 +66,9 @@ func TestTheLastServiceOfAFamilyIsSteeredNoLonger(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	d := &Director{set: &service.Set{}, roster: roster, links: &links{list: make([]linkFacts, 1)}}
+	links := &links{list: make([]linkFacts, 1)}
+	d := &Director{set: &service.Set{}, roster: roster, links: links, keys: newKeys(nil, links)}
+	d.wanted = newWanted(d.keys, &d.marking, roster)
 	edit := func(op service.Op, virtual, real string) {
 		e := service.Edit{Op: op}
 		e.Service = service.Service{Key: service.Key{Protocol: service.TCP, Address: netip.MustParseAddrPort(virtual)}, Scheduler: "rr"}
@@ -82,13 +84,15 @@ func TestTheLastServiceOfAFamilyIsSteeredNoLonger(t *testing.T) {
 		for _, s := range roster.Servers() {
 			s.SetLinks(1)
 		}
+		changes := d.wanted.follow(d.set)
 		worker.Adopt(roster.Config(), make([]dataplane.Stat, roster.Slots()))
 		roster.Publish()
+		d.wanted.look(changes)
 		worker.Round(dataplane.Second)
 	}
 	keys := func(want int) {
 		t.Helper()
-		if services, replies := d.wanted(); len(services) != want || len(replies) != want {
+		if services, replies := d.keys.service.wanted, d.keys.reply.wanted; len(services) != want || len(replies) != want {
 			t.Errorf("steering wants %v and %v, want %d of each", services, replies, want)
 		}
 	}

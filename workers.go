@@ -21,6 +21,16 @@ type worker struct {
 	number int
 	upward *upward
 	tees   []*nic.Tee
+	slots  int // of servers that it has room to count for
+}
+
+// room returns counters for so many slots, nil if there are enough of them.
+func (w *worker) room(slots int) []dataplane.Stat {
+	if slots <= w.slots {
+		return nil
+	}
+	w.slots = slots + slots/4
+	return make([]dataplane.Stat, w.slots)
 }
 
 // openWorkers makes the workers, each with its part of the connections, of
@@ -51,6 +61,7 @@ func (d *Director) openWorkers() (err error) {
 		}
 	}
 	d.vips = newVIPs(d.mirror, d.cfg, d.links, d.settings.noteVIPs)
+	d.lookAround()
 	d.publish()
 	return nil
 }

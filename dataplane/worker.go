@@ -11,7 +11,6 @@ import (
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/nic"
 	"github.com/lvx-lb/lvx/packet"
-	"github.com/lvx-lb/lvx/service"
 )
 
 // Time is nanoseconds on a clock that never goes back. The fast path reads no
@@ -180,29 +179,6 @@ func NewWorker(s Setup) (*Worker, error) {
 	w.claims = bucket{rate: 100, burst: 100}
 	w.sleeper.nap = s.Nap
 	return w, nil
-}
-
-// Adopt makes w follow c from the next batch on. stats must be as long as the
-// slots of c; w copies its counters into it and uses it from now on.
-func (w *Worker) Adopt(c *Config, stats []Stat) {
-	copy(stats, w.stats)
-	changed := c.Settings != w.config.Settings
-	if c.routeGen != w.config.routeGen {
-		clear(w.ways)
-	}
-	if n := len(c.servers) - len(w.ways); n > 0 {
-		w.ways = append(w.ways, make([]way, n)...)
-	}
-	w.config, w.stats, w.table.Pairs = c, stats, c.pairs
-	w.table.SetAliases(c.Deviations.Has(service.OtherClientPorts))
-	w.frags.wait(c.Deviations.Has(service.ShortFragmentWait))
-	if changed {
-		w.gauge()
-	}
-	if c.templates != nil && w.control == nil {
-		w.control = make([]uint32, w.table.Slots())
-	}
-	w.takeSides(c)
 }
 
 // Table returns the connections of w, for work that its owner does between
