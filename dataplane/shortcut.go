@@ -45,7 +45,7 @@ func calledOf(services []*Service) called {
 	x := called{keys: make([]packet.PlainEndpoint, size), shift: uint8(64 - bits.Len(uint(size-1)))}
 	for _, s := range services {
 		v := s.virtual
-		if !v.Addr.Is4() || s.proto == 0 {
+		if !v.Addr.Is4() || s.marked() {
 			continue
 		}
 		key := packet.PlainEndpointFrom(s.proto, v.Port, v.Addr.V4())
