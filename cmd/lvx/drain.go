@@ -49,24 +49,28 @@ func runDrain(ctx context.Context, args []string, std stdio) int {
 	}
 	server := named.Edit.Server.Address
 	x := service.Drain{Service: named.Edit.Service.Key, Server: server, Deadline: deadline}
-	if err := c.Drain(ctx, x, progress(std.out, x)); err != nil {
+	var last service.Left
+	if err := c.Drain(ctx, x, progress(std.out, x, &last)); err != nil {
 		if ctx.Err() != nil {
 			err = fmt.Errorf("interrupted; %v stays at weight 0 with the connections it has", server)
 		}
 		return fail(std, err)
 	}
 	fmt.Fprintf(std.out, "%v has no connections any more\n", server)
+	if last.Persistent > 0 && !last.Ending {
+		fmt.Fprintf(std.out, "%d clients of a persistent service come back to it until it is deleted\n", last.Persistent)
+	}
 	return exitOK
 }
 
-// progress prints what is left whenever it has changed.
-func progress(out io.Writer, x service.Drain) func(service.Left) error {
-	begin, last := time.Now(), service.Left{}
+// progress prints what is left whenever it has changed, and keeps it in last.
+func progress(out io.Writer, x service.Drain, last *service.Left) func(service.Left) error {
+	begin := time.Now()
 	return func(left service.Left) error {
-		if left == last || left.Empty() {
+		changed := left != *last
+		if *last = left; !changed || left.Empty() {
 			return nil
 		}
-		last = left
 		line := fmt.Sprintf("%v has %d active and %d inactive connections", x.Server, left.Active, left.Inactive)
 		if left.Persistent > 0 {
 			line += fmt.Sprintf(", %d clients come back to it", left.Persistent)

@@ -6,6 +6,7 @@ import (
 	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lvx-lb/lvx/internal/integration/rig"
 	"github.com/lvx-lb/lvx/internal/netlab"
@@ -134,6 +135,34 @@ func TestServersThatStartSlowlyTogetherShareAsEver(t *testing.T) {
 		}
 	}
 	hasRow(r, "-ln", fmt.Sprintf("-> %s:8080 Masq 3 * *", f.RIPs[0]))
+	r.Stop()
+}
+
+func TestADatagramLeavesAServerThatIsDeleted(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Echo("7")
+	r.Direct()
+	r.Families(func(r *rig.Rig, f rig.Family) {
+		r.Rules(f.Services("-u", "7000", "rr", "7")...)
+		c, err := r.Client.Dial(r.T.Context(), "udp", net.JoinHostPort(f.VIP, "7000"))
+		r.Must(err)
+		defer c.Close()
+		for _, want := range []string{"server2", "server2", "server1", "server1"} {
+			if want == "server1" {
+				// Refused the second time: it is gone.
+				r.TryAdm("", fmt.Sprintf("-d -u %s -r %s", net.JoinHostPort(f.VIP, "7000"), net.JoinHostPort(f.RIPs[1], "7")))
+			}
+			c.SetDeadline(time.Now().Add(rig.Patience))
+			_, err := c.Write([]byte("hello"))
+			r.Must(err)
+			buf := make([]byte, 100)
+			n, err := c.Read(buf)
+			r.Must(err)
+			if got := string(buf[:n]); got != want+" hello" {
+				r.T.Errorf("%q, want %s", got, want)
+			}
+		}
+	})
 	r.Stop()
 }
 
