@@ -46,8 +46,9 @@ type Roster struct {
 	templates     *Templates // nil until a service is persistent
 	templateLimit int
 
-	ftp     *FTP // nil: FTP is not helped
-	needFTP bool // a service had control connections
+	ftp      *FTP // nil until a service may have control connections
+	ftpPorts []uint16
+	awaited  []atomic.Uint64
 }
 
 type serverKey struct {
@@ -79,10 +80,7 @@ func (r *Roster) Deviate(s service.Deviations) { r.deviations = s }
 // none by default. awaited are counters by port that steering reads, nil if
 // nobody does. It comes before the first Apply.
 func (r *Roster) HelpFTP(ports []uint16, awaited []atomic.Uint64) {
-	if r.ftp = nil; len(ports) > 0 {
-		r.ftp = newFTP(slices.Clone(ports), awaited)
-	}
-	r.last = nil
+	r.ftpPorts, r.awaited = slices.Clone(ports), awaited
 }
 
 // Expected calls f for every data connection of FTP that nobody has opened yet.
@@ -364,15 +362,16 @@ func (r *Roster) survey() *Config {
 			continue
 		}
 		c.anyPort = c.anyPort || s.virtual.Port == 0
-		if r.ftp.controls(s.proto, s.virtual.Port) {
+		if s.proto == packet.TCP && slices.Contains(r.ftpPorts, s.virtual.Port) {
 			talking = append(talking, s.virtual.Addr)
 		}
 		own = append(own, s.virtual.Addr)
 	}
 	c.index, c.own, c.called = newServiceIndex(c.Services), newAddrSet(own), calledOf(c.Services)
-	if r.needFTP = r.needFTP || r.ftp != nil && (marked || c.anyPort || len(talking) > 0); r.needFTP {
-		c.ftp, c.ftpVIPs = r.ftp, newAddrSet(talking)
+	if r.ftp == nil && len(r.ftpPorts) > 0 && (marked || c.anyPort || len(talking) > 0) {
+		r.ftp = newFTP(r.ftpPorts, r.awaited)
 	}
+	c.ftp, c.ftpVIPs = r.ftp, newAddrSet(talking)
 	c.spreads = c.anyPort || len(talking) > 0
 	c.joinLinks()
 	c.marks = r.marks(c)
