@@ -18,11 +18,15 @@ type routes struct {
 	links  *links
 }
 
+var refusals = map[route.Kind]dataplane.Refusal{
+	route.Unreachable: dataplane.Unreachable, route.Prohibit: dataplane.Prohibited, route.Blackhole: dataplane.Blackhole,
+}
+
 // Next implements dataplane.Routes.
 func (r *routes) Next(dst, src packet.Addr, in dataplane.LinkID, hash uint32) (dataplane.Next, bool) {
 	n := r.mirror.Lookup(dst.Netip(), src.Netip(), r.links.list[in].ifindex, hash)
 	if n.Kind != route.Unicast {
-		return dataplane.Next{}, false
+		return dataplane.Next{Refused: refusals[n.Kind]}, false
 	}
 	id, ok := r.links.byIfindex(n.Ifindex)
 	if !ok {

@@ -11,9 +11,10 @@ import (
 type errorKind uint8
 
 const (
-	errNoServer errorKind = iota // port unreachable
-	errHost                      // host or address unreachable
-	errNet                       // net unreachable, no route
+	errNoServer   errorKind = iota // port unreachable
+	errHost                        // host or address unreachable
+	errNet                         // net unreachable, no route
+	errProhibited                  // administratively
 	errTTL
 	errLate // fragments that did not come
 	errTooBig
@@ -21,12 +22,13 @@ const (
 
 // errorTypes holds type and code, for IPv4 and IPv6.
 var errorTypes = [...][2][2]uint8{
-	errNoServer: {{packet.Unreachable, 3}, {packet.Unreachable6, 4}},
-	errHost:     {{packet.Unreachable, 1}, {packet.Unreachable6, 3}},
-	errNet:      {{packet.Unreachable, 0}, {packet.Unreachable6, 0}},
-	errTTL:      {{packet.TimeExceeded, 0}, {packet.TimeExceeded6, 0}},
-	errLate:     {{packet.TimeExceeded, 1}, {packet.TimeExceeded6, 1}},
-	errTooBig:   {{packet.Unreachable, 4}, {packet.TooBig6, 0}},
+	errNoServer:   {{packet.Unreachable, 3}, {packet.Unreachable6, 4}},
+	errHost:       {{packet.Unreachable, 1}, {packet.Unreachable6, 3}},
+	errNet:        {{packet.Unreachable, 0}, {packet.Unreachable6, 0}},
+	errProhibited: {{packet.Unreachable, 13}, {packet.Unreachable6, 1}},
+	errTTL:        {{packet.TimeExceeded, 0}, {packet.TimeExceeded6, 0}},
+	errLate:       {{packet.TimeExceeded, 1}, {packet.TimeExceeded6, 1}},
+	errTooBig:     {{packet.Unreachable, 4}, {packet.TooBig6, 0}},
 }
 
 func (e errorKind) of(v6 bool) [2]uint8 {
@@ -65,7 +67,7 @@ func (w *Worker) answerError(b *Batch, i int, e errorKind, mtu int, why Reason) 
 		b.finish(i, Drop, ErrorLimited)
 		return
 	}
-	w.noteRoute(b, i, src, e == errHost)
+	w.noteRoute(b, i, src, e == errHost && b.dir[i] == conntrack.ToServer)
 	t := e.of(p.V6)
 	n := packet.BuildError(w.scratch[:], p, src, t[0], t[1], uint32(mtu))
 	if n > 0 && w.answer(b, i, n, why) {

@@ -27,7 +27,8 @@ func (r *prefixes) add(links []Link, words []string) {
 			x.next.MTU, rest = (&symbol{arg: rest[1]}).argument(), rest[2:]
 		case "from":
 			x.from, rest = netip.MustParsePrefix(rest[1]), rest[2:]
-		case "unreachable":
+		case "none", "unreachable", "prohibit", "blackhole":
+			x.next.Refused = map[string]Refusal{"unreachable": Unreachable, "prohibit": Prohibited, "blackhole": Blackhole}[rest[0]]
 			x.ok, rest = false, rest[1:]
 		default:
 			at := slices.IndexFunc(links, func(l Link) bool { return l.Name == rest[0] })
@@ -50,7 +51,11 @@ func (r *prefixes) Next(dst, src packet.Addr, _ LinkID, _ uint32) (Next, bool) {
 		}
 	}
 	if best == nil || !best.ok {
-		return Next{}, false
+		var none Next
+		if best != nil {
+			none.Refused = best.next.Refused
+		}
+		return none, false
 	}
 	next := best.next
 	next.Fixed = !slices.ContainsFunc(*r, func(x route) bool { return x.from.IsValid() })

@@ -183,6 +183,7 @@ func (w *Worker) hopOf(b *Batch, i int, rec *conntrack.Record, s *Server) (HopID
 	}
 	next, ok := w.routes.Next(dst, src, b.link[i], uint32(b.hash[i]>>32))
 	if !ok {
+		w.refused = next.Refused
 		return noHop, NoRoute
 	}
 	id, why := w.hopOn(&next)
@@ -224,15 +225,18 @@ func (w *Worker) hopOn(next *Next) (HopID, Reason) {
 }
 
 // unroutable drops packet i. Its sender hears of a missing route: a client
-// that the server cannot be reached, a server that the client's network
-// cannot.
+// that the server cannot be reached, a server what the route to the client
+// says.
 func (w *Worker) unroutable(b *Batch, i int, why Reason) {
+	toClient := b.dir[i] == conntrack.ToClient
 	switch {
-	case why != NoRoute:
+	case why != NoRoute, toClient && w.refused == Blackhole:
 		b.finish(i, Drop, why)
-	case b.dir[i] == conntrack.ToServer:
-		w.answerError(b, i, errHost, 0, why)
-	default:
+	case toClient && w.refused == Prohibited:
+		w.answerError(b, i, errProhibited, 0, why)
+	case toClient && (w.refused == NoWay || b.packets[i].V6):
 		w.answerError(b, i, errNet, 0, why)
+	default:
+		w.answerError(b, i, errHost, 0, why)
 	}
 }

@@ -29,7 +29,20 @@ type Next struct {
 	MTU  int         // of the route, bytes of IP packet
 
 	Fixed bool // the same whatever the source, the link and the hash
+
+	Refused Refusal // where it leads nowhere
 }
+
+// Refusal is why no route leads to an address.
+type Refusal uint8
+
+// The refusals, by the types of `ip route`.
+const (
+	NoWay       Refusal = iota
+	Unreachable         // the host is
+	Prohibited
+	Blackhole // and nobody hears of it
+)
 
 // Routes finds next addresses. Next is called by workers when a connection
 // begins or routes have changed; it must not block or allocate.
@@ -131,6 +144,8 @@ type Worker struct {
 	ways    []way    // to servers, by slot
 	control []uint32 // by conntrack.Index, the template of what is controlled
 	warm    uint64   // keeps the stage that touches table lines alive
+
+	refused Refusal // by the routes, last
 
 	spent []conntrack.Name // of datagrams in hand whose answers nobody awaits
 

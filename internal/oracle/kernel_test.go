@@ -75,7 +75,7 @@ func TestKernelAndLvxAgree(t *testing.T) {
 	guest.Stop()
 	keep(t, recording)
 	t.Log(counted)
-	if os.Getenv("IPVS_SEED") == "" {
+	if os.Getenv("IPVS_SEED")+os.Getenv("IPVS_ONLY") == "" {
 		findFaults(t, recording)
 	}
 	t.Logf("%s in all", time.Since(began).Round(time.Second))

@@ -37,6 +37,8 @@ var routes = table{
 	{"10.1.0.0/24", 1, "", 1500}, {"10.1.0.15/32", 1, "", 1200},
 	{"2001:db8:1::/64", 0, "", 1500}, {"2001:db8:1::53/128", 0, "", 1300},
 	{"fd00:1::/64", 1, "", 1500}, {"fd00:1::15/128", 1, "", 1290},
+	{"192.168.78.0/24", 0, "unreachable", 0}, {"192.168.79.0/24", 0, "prohibit", 0}, {"192.168.80.0/24", 0, "blackhole", 0},
+	{"2001:db8:78::/64", 0, "unreachable", 0}, {"2001:db8:79::/64", 0, "prohibit", 0}, {"2001:db8:80::/64", 0, "blackhole", 0},
 }
 
 // The neighbours that setup.sh makes known, and who is behind them.
@@ -63,12 +65,16 @@ func (t table) Next(dst, _ packet.Addr, _ dataplane.LinkID, _ uint32) (next data
 		if !prefix.Contains(dst.Netip()) || prefix.Bits() <= longest {
 			continue
 		}
-		longest, next = prefix.Bits(), dataplane.Next{Link: r.link, Via: dst, MTU: r.mtu}
-		if r.via != "" {
+		longest, next = prefix.Bits(), dataplane.Next{Link: r.link, Via: dst, MTU: r.mtu, Refused: refusals[r.via]}
+		if r.via != "" && next.Refused == 0 {
 			next.Via = addrOf(r.via)
 		}
 	}
-	return next, longest >= 0
+	return next, longest >= 0 && next.Refused == 0
+}
+
+var refusals = map[string]dataplane.Refusal{
+	"unreachable": dataplane.Unreachable, "prohibit": dataplane.Prohibited, "blackhole": dataplane.Blackhole,
 }
 
 func addrOf(s string) packet.Addr { return packet.AddrFrom(netip.MustParseAddr(s)) }

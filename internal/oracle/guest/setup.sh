@@ -25,6 +25,10 @@ director() {
 	$n ip route add 10.1.0.15/32 dev prv0 mtu lock 1200
 	$n ip -6 route add 2001:db8:1::53/128 dev pub0 mtu lock 1300
 	$n ip -6 route add fd00:1::15/128 dev prv0 mtu lock 1290
+	for kind in 78:unreachable 79:prohibit 80:blackhole; do
+		$n ip route add ${kind#*:} 192.168.${kind%:*}.0/24
+		$n ip -6 route add ${kind#*:} 2001:db8:${kind%:*}::/64
+	done
 }
 director
 # Here every packet to a service is an error: do not run out of answers.
