@@ -6,6 +6,6 @@
 //
 // Scenarios are scripts in testdata/scenarios, and random ones made from a
 // seed. The virtual machine runs with LVX_IPVS=1, as `make test-ipvs` does;
-// IPVS_SHORT=1 plays fewer, IPVS_ONLY=NAME,... those scripts alone. Without it the tests replay the recording that is
-// checked in.
+// IPVS_SHORT=1 plays fewer, IPVS_ONLY=NAME,... those scripts alone. Without it
+// the tests replay the recording that is checked in.
 package oracle
