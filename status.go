@@ -181,6 +181,8 @@ type Info struct {
 	Placing  string // how frames come to their workers: "" before Run
 	Capacity int    // of the connection table
 	Conns    int    // connections now
+	// Services and Services6 are how many there are of IPv4 and IPv6.
+	Services, Services6 int
 	// Deviations are the ways in which it differs from IPVS.
 	Deviations service.Deviations
 	// Counters by name: frames, unless the name says otherwise. Those that
@@ -198,7 +200,7 @@ func (d *Director) Info(context.Context) (Info, error) {
 	}
 	info := Info{
 		Mode: d.rings.mode.String(), Workers: len(d.workers), Placing: d.placing, Counters: map[string]uint64{},
-		Deviations: d.cfg.deviations(),
+		Deviations: d.cfg.deviations(), Services: d.wanted.families[0], Services6: d.wanted.families[1],
 	}
 	d.each(func(w *worker) {
 		info.Conns += w.Table().Len()

@@ -51,6 +51,8 @@ type Info struct {
 	Mode       string             `json:"mode"`       // zerocopy, native or generic
 	TableSize  int                `json:"table_size"` // connections that fit; the size of the listing's first line
 	Conns      int                `json:"conns"`      // connections now
+	Services   int                `json:"services"`   // of IPv4
+	Services6  int                `json:"services6"`  // of IPv6
 	Workers    int                `json:"workers"`    // threads that forward
 	Placing    string             `json:"placing"`    // how frames come to the worker that owns their connection
 	Deviations service.Deviations `json:"deviations"` // ways in which it differs from IPVS

@@ -67,7 +67,19 @@ func (d *double) Timeouts(context.Context) (service.Timeouts, error) {
 	return d.set.Timeouts(), nil
 }
 
-func (d *double) Info(context.Context) (admin.Info, error) { return admin.Info{TableSize: 4096}, nil }
+func (d *double) Info(context.Context) (admin.Info, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	info := admin.Info{TableSize: 4096}
+	for _, c := range d.set.Services() {
+		if c.Is6() {
+			info.Services6++
+		} else {
+			info.Services++
+		}
+	}
+	return info, nil
+}
 
 func (d *double) edits() []service.Edit {
 	d.mu.Lock()

@@ -217,10 +217,7 @@ func versionLine(info admin.Info) string {
 
 func (o *options) info(ctx context.Context) ([]byte, unix.Errno) {
 	info, err := o.director.Info(ctx)
-	if err == nil {
-		err = o.list(ctx)
-	}
-	return encode(nil, infoForm{versionNumber, uint32(info.TableSize), uint32(len(o.listing.services))}), o.errno(err)
+	return encode(nil, infoForm{versionNumber, uint32(info.TableSize), uint32(info.Services)}), o.errno(err)
 }
 
 func (o *options) services(ctx context.Context, argument []byte, size int) ([]byte, unix.Errno) {

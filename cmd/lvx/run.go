@@ -261,5 +261,8 @@ func (a administered) ApplyEach(ctx context.Context, edits []service.Edit) (admi
 // Info implements admin.Director.
 func (a administered) Info(ctx context.Context) (admin.Info, error) {
 	i, err := a.Director.Info(ctx)
-	return admin.Info{Version: version(), Mode: i.Mode, TableSize: i.Capacity, Conns: i.Conns, Workers: i.Workers, Placing: i.Placing, Deviations: i.Deviations, Counters: i.Counters}, err
+	return admin.Info{
+		Version: version(), Mode: i.Mode, TableSize: i.Capacity, Conns: i.Conns, Services: i.Services, Services6: i.Services6,
+		Workers: i.Workers, Placing: i.Placing, Deviations: i.Deviations, Counters: i.Counters,
+	}, err
 }
