@@ -234,8 +234,8 @@ func (v *vips) put(list []netip.Addr, ifindex int) error {
 	if len(added) < len(list) {
 		errs = append(errs, v.noteAdded())
 	}
-	for _, vip := range added {
-		errs = append(errs, v.mirror.Announce(ifindex, vip))
+	if len(added) > 0 {
+		errs = append(errs, v.mirror.Announce(ifindex, added...))
 	}
 	return errors.Join(errs...)
 }

@@ -8,32 +8,35 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// Announce tells the hosts of a link that a is here now: by a gratuitous ARP
-// request and reply, or an unsolicited neighbour advertisement.
-func (m *Mirror) Announce(ifindex int, a netip.Addr) error {
-	a = a.Unmap()
+// Announce tells the hosts of a link that addresses are here now: by
+// gratuitous ARP requests and replies, or unsolicited neighbour advertisements.
+func (m *Mirror) Announce(ifindex int, addresses ...netip.Addr) error {
 	l, err := m.Link(ifindex)
 	if err != nil {
-		return fmt.Errorf("announce %s: %w", a, err)
+		return fmt.Errorf("announce %s: %w", addresses, err)
 	}
-	if !l.Ethernet || l.MAC == [6]byte{} || !a.IsValid() {
-		return fmt.Errorf("announce %s on %s: %w", a, l.Name, ErrInvalid)
+	// A host that is a router must say so, or it loses its place in the lists
+	// of default routers (RFC 4861 section 7.2.5).
+	router, _ := m.Forwarding(l.Name, true)
+	var frames [][]byte
+	for _, a := range addresses {
+		switch a = a.Unmap(); {
+		case !l.Ethernet || l.MAC == [6]byte{} || !a.IsValid():
+			return fmt.Errorf("announce %s on %s: %w", a, l.Name, ErrInvalid)
+		case a.Is6():
+			frames = append(frames, advertisement(l.MAC, a, router))
+		default:
+			frames = append(frames, gratuitousARP(l.MAC, a, arpRequest), gratuitousARP(l.MAC, a, arpReply))
+		}
 	}
-	frames := [][]byte{gratuitousARP(l.MAC, a, arpRequest), gratuitousARP(l.MAC, a, arpReply)}
-	if a.Is6() {
-		// A host that is a router must say so, or it loses its place in the
-		// lists of default routers (RFC 4861 section 7.2.5).
-		router, _ := m.Forwarding(l.Name, true)
-		frames = [][]byte{advertisement(l.MAC, a, router)}
-	}
-	err = m.ns.do(func() error { return send(ifindex, frames) })
-	if err != nil {
-		return fmt.Errorf("announce %s on %s: %w", a, l.Name, err)
+	if err = m.ns.do(func() error { return send(ifindex, frames) }); err != nil {
+		return fmt.Errorf("announce %s on %s: %w", addresses, l.Name, err)
 	}
 	return nil
 }
 
-// send transmits Ethernet frames by a packet socket that receives nothing.
+// send transmits Ethernet frames by a packet socket that receives nothing. It
+// is one for all: the kernel takes 20 ms to close it.
 func send(ifindex int, frames [][]byte) error {
 	fd, err := unix.Socket(unix.AF_PACKET, unix.SOCK_RAW|unix.SOCK_CLOEXEC, 0)
 	if err != nil {
