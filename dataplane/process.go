@@ -82,6 +82,16 @@ func (b *Batch) finish(i int, v Verdict, why Reason) {
 	b.verdicts[i], b.reasons[i], b.kinds[i] = v, why, kindDone
 }
 
+// reject gives packet i, which cannot be read, its verdict. Where Linux would
+// say so, with a parameter problem, it may.
+func (b *Batch) reject(i int, fault packet.Fault) {
+	if fault == packet.BadOption || fault == packet.BadExtension || fault == packet.BadFragment && b.packets[i].V6 {
+		b.finish(i, PassUp, Unexplained)
+		return
+	}
+	b.finish(i, Drop, ofFault(fault))
+}
+
 // parse finds the headers and sorts the packets by kind. Fragments are held
 // until their datagram is whole.
 func (w *Worker) parse(b *Batch) {
@@ -92,7 +102,7 @@ func (w *Worker) parse(b *Batch) {
 		p := &b.packets[i]
 		b.link[i] = noLink
 		if fault := packet.Parse(w.pool.Data(b.frames[i]), p); fault != packet.OK {
-			b.finish(i, Drop, ofFault(fault))
+			b.reject(i, fault)
 			continue
 		}
 		w.classify(b, i)

@@ -25,11 +25,11 @@ const (
 	BadVersion                    // IP version and EtherType differ
 	BadLength                     // impossible header or total length
 	BadChecksum                   // of the IPv4 header, or of an ICMP error, is wrong
-	BadOption                     // IPv4 options that cannot be read
+	BadOption                     // IPv4 options that cannot be read; passed up
 	Martian                       // source no host can have: 127/8, multicast, an own address
 	SourceRoute                   // IPv4 source route option
 	BadFragment                   // overlapping, too long, or telling of another end
-	BadExtension                  // IPv6 extension headers that cannot be read
+	BadExtension                  // IPv6 extension headers that cannot be read; passed up
 	NoLink                        // VLAN tags that no configured link has
 	NoConn                        // answered with a reset: no connection and no SYN
 	NoServer                      // no usable server in the service
