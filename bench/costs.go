@@ -102,6 +102,9 @@ func (row *memoryRow) fill(ctx context.Context, o Options) (err error) {
 	return err
 }
 
+// compilerProfile is by what the compiler builds lvx; `make profile` makes it.
+const compilerProfile = "cmd/lvx/default.pgo"
+
 // process runs the Go benchmarks of the fast path in memory, where the module
 // and the go command are there.
 func (r *Result) process(ctx context.Context, o Options) error {
@@ -114,7 +117,11 @@ func (r *Result) process(ctx context.Context, o Options) error {
 		count, length = "2", "100ms"
 	}
 	args := []string{"test", "-run", "^$", "-bench", "Process|NewConnection|FindAndPacket|Insert|Expire", "-benchmem",
-		"-count", count, "-benchtime", length, "./dataplane", "./conntrack"}
+		"-count", count, "-benchtime", length}
+	if _, err := os.Stat(compilerProfile); err == nil { // as lvx itself is built
+		args = append(args, "-pgo", compilerProfile)
+	}
+	args = append(args, "./dataplane", "./conntrack")
 	cmd := exec.CommandContext(ctx, "go", args...)
 	out, err := cmd.CombinedOutput()
 	if err != nil {
