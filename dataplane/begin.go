@@ -29,7 +29,8 @@ func begins(p *packet.Packet) bool {
 // replaces reports whether the connection of packet i ends because of it: a
 // client port that calls again is scheduled anew in TIME_WAIT, CLOSE or CLOSED
 // (conn_reuse_mode), unless a template would choose the same server; and with
-// expire_nodest_conn any packet for a deleted server.
+// expire_nodest_conn any packet for a deleted server. A data connection of FTP
+// stays where it was expected.
 func (w *Worker) replaces(b *Batch, i int) bool {
 	p, set := &b.packets[i], &w.config.Settings
 	calls := begins(p)
@@ -37,10 +38,13 @@ func (w *Worker) replaces(b *Batch, i int) bool {
 		return false
 	}
 	rec := w.table.At(b.conn[i])
+	if w.isData(b.conn[i], rec) {
+		return false
+	}
 	if set.ExpireNodestConn != 0 && w.destless(b, i, rec, calls) {
 		return true
 	}
-	if !calls || set.ConnReuseMode == 0 || rec.Flags&controlled != 0 || w.isData(b.conn[i], rec) {
+	if !calls || set.ConnReuseMode == 0 || rec.Flags&controlled != 0 {
 		return false
 	}
 	return rec.State == conntrack.TimeWait || rec.State == conntrack.Close || rec.State == conntrack.SCTPClosed

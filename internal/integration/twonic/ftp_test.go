@@ -39,14 +39,16 @@ func fetch(r *rig.Rig, args, vip string, files ...string) string {
 	return r.Run(r.Client, "curl", words...)
 }
 
+// The control connection and its data connections may have different workers.
 func TestFTPInAllItsModes(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
+	twoQueues(r)
 	large := make([]byte, 300_000)
 	for i := range large {
 		large[i] = byte(rand.Uint32())
 	}
 	r.FTP(map[string][]byte{"large": large})
-	r.Direct("--workers", "1")
+	r.Direct("--workers", "2")
 	// In the answers of the servers this one is shorter than they are.
 	const short = "172.25.8.9"
 	r.Must(r.Director.Address(r.Public, short+"/32"))
@@ -101,6 +103,23 @@ func TestDataConnectionsOfFTPAreListed(t *testing.T) {
 		})
 		p.Signal(9)
 		<-p.Done()
+	}
+	r.Stop()
+}
+
+func TestFTPCanBeLeftAlone(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.FTP(nil)
+	r.Direct("--ftp", "")
+	f := r.V4()
+	r.Rules(f.Services("-t", "21", "rr", "21")...)
+	ctx, cancel := context.WithTimeout(context.Background(), rig.Patience)
+	defer cancel()
+	if out, err := r.Client.Run(ctx, "curl", "-gsS", "--max-time", "5", ftpURL(f.VIP, "who")); err == nil {
+		t.Errorf("a data connection was found: %q", out)
+	}
+	if list := r.Adm("-lnc"); strings.Contains(list, "LISTEN") {
+		t.Errorf("a data connection is expected:\n%s", list)
 	}
 	r.Stop()
 }
