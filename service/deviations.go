@@ -58,7 +58,11 @@ var deviations = [...]Deviation{
 	}, {
 		IPVS: "up to 101 packets wait for a neighbour's MAC address",
 		LVX:  "3 frames wait for a neighbour, of all neighbours at most 1/32 of the frames",
-		Why:  "the same",
+		Why:  "frames are what the NICs receive into",
+	}, {
+		IPVS: "a server's datagram that belongs to no connection is put together and cut anew",
+		LVX:  "its fragments go on as they came",
+		Why:  "they are the kernel's, which gets what came",
 	}, {
 		IPVS: "the time of day is written into the IPv4 timestamp option",
 		LVX:  "the timestamp option stays as it came",
