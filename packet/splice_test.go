@@ -180,3 +180,29 @@ func TestATextThatDoesNotFitChangesNothing(t *testing.T) {
 		t.Fatalf("%q", p.Data)
 	}
 }
+
+// FuzzSplice: whatever the options of a segment are, no panic, nothing longer
+// or shorter, and a valid checksum stays valid.
+func FuzzSplice(f *testing.F) {
+	for i, frame := range seeds() {
+		f.Add(frame, uint32(990+i), uint32(1010), uint32(i), uint32(i+3))
+	}
+	f.Fuzz(func(t *testing.T, frame []byte, from, end, before, after uint32) {
+		frame = mended(frame)
+		var p, again Packet
+		if Parse(frame, &p) != OK || p.Proto != TCP || !p.HasPorts || p.Fragment {
+			return
+		}
+		s := Splice{from, end, before, after}
+		size, valid := len(p.Data), VerifyChecksums(p.Data) == nil
+		s.Cuts(&p)
+		s.Shift(&p)
+		s.Unshift(&p)
+		if len(p.Data) != size || Parse(p.Data, &again) != OK || !same(p, again) {
+			t.Fatalf("the Packet says %+v, its bytes say %+v", p, again)
+		}
+		if err := VerifyChecksums(p.Data); valid && err != nil {
+			t.Fatal(err)
+		}
+	})
+}
