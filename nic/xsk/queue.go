@@ -43,12 +43,26 @@ func (s *Socket) Kick() {
 		return
 	}
 	if s.zeroCopy {
-		if s.tx.waiting() > 0 {
-			s.count(sendto(s.fd))
-		}
+		s.kickZeroCopy()
 		return
 	}
 	s.kickCopy()
+}
+
+// kickZeroCopy wakes the driver, which then sends until the ring is empty, and
+// says so late. What it was woken for already is worth another interrupt only
+// if it still lies there at a third kick, or the last one was refused.
+func (s *Socket) kickZeroCopy() {
+	switch {
+	case s.tx.waiting() == 0:
+		s.overdue = false
+	case s.tx.own == s.told && !s.overdue:
+		s.overdue = true
+	default:
+		errno := sendto(s.fd)
+		s.count(errno)
+		s.told, s.overdue = s.tx.own, errno != 0
+	}
 }
 
 // maxKicks bounds the system calls of one Kick: enough for a ring of 2048 at

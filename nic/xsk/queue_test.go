@@ -142,3 +142,35 @@ func TestTheWorkersSideOfASocketDoesNotAllocate(t *testing.T) {
 		}
 	})
 }
+
+func TestADriverIsWokenOnceForWhatLiesThere(t *testing.T) {
+	inLab(t, func() {
+		p := newPair(t, "a")
+		u, err := NewPool(chunks, 4096, -1)
+		must(t, err)
+		s := openOne(t, p, u, 32, 128)
+		defer s.Close()
+		s.zeroCopy = true                    // for Kick: no NIC of a test does it
+		must(t, netlink.LinkSetDown(p.near)) // it counts what it refuses
+		s.Transmit(numbered(u, 1))
+		for _, c := range []struct {
+			name  string
+			kicks uint64
+		}{{"first", 1}, {"after one that was refused", 2}} {
+			if s.Kick(); s.Stats().KickDown != c.kicks {
+				t.Errorf("%s: %d kicks reached the kernel, want %d", c.name, s.Stats().KickDown, c.kicks)
+			}
+		}
+		s.overdue = false // as if the last one had been taken
+		for _, c := range []struct {
+			name  string
+			more  int
+			kicks uint64
+		}{{"with nothing new", 0, 2}, {"with nothing new, again", 0, 3}, {"with more", 1, 4}} {
+			s.Transmit(numbered(u, c.more))
+			if s.Kick(); s.Stats().KickDown != c.kicks {
+				t.Errorf("%s: %d kicks reached the kernel, want %d", c.name, s.Stats().KickDown, c.kicks)
+			}
+		}
+	})
+}

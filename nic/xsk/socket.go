@@ -19,6 +19,8 @@ type Socket struct {
 	rx, tx    ring[nic.Frame]
 	fill      ring[uint64]
 	completed ring[uint64]
+	told      uint32 // tx.own when the driver was last woken to send
+	overdue   bool   // of that something lay there still
 	stats     nic.Stats
 	kernel    unix.XDPStatistics // here, not on a stack, for the kernel to write
 }
