@@ -99,7 +99,7 @@ func (d *Director) openWorker(i, conns int, seed uint64) (*worker, error) {
 
 // nap is how workers wait a moment, if there are processors for the others
 // meanwhile.
-func (d *Director) nap() func([]unix.PollFd, time.Duration) bool {
+func (d *Director) nap() func(int, []unix.EpollEvent, time.Duration) int {
 	if runtime.GOMAXPROCS(0) <= d.cfg.Workers {
 		return nil
 	}

@@ -47,16 +47,26 @@ func Bare(ctx context.Context, public, private string, ready func()) (err error)
 		defer detach()
 	}
 	f := bare.New(&u.Pool, sockets[0], sockets[1], free)
-	poll := []unix.PollFd{{Fd: int32(sockets[0].FD()), Events: unix.POLLIN}, {Fd: int32(sockets[1].FD()), Events: unix.POLLIN}}
+	epoll, err := unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	if err != nil {
+		return fmt.Errorf("create epoll: %w", err)
+	}
+	defer unix.Close(epoll)
+	for _, s := range sockets {
+		if err := unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, s.FD(), &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET}); err != nil {
+			return fmt.Errorf("watch queue: %w", err)
+		}
+	}
 	ready()
 	runtime.LockOSThread()
+	events := make([]unix.EpollEvent, len(sockets))
 	for worked := false; ctx.Err() == nil; {
 		if f.Step() > 0 {
 			worked = true
 			continue
 		}
-		if !worked || !xsk.Nap(poll, time.Millisecond) { // as a worker sleeps
-			unix.Poll(poll, 100)
+		if !worked || xsk.Nap(epoll, events, time.Millisecond) == 0 { // as a worker sleeps
+			unix.EpollWait(epoll, events, 100)
 		}
 		worked = false
 	}

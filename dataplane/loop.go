@@ -27,8 +27,9 @@ var ErrRunning = errors.New("worker is running")
 type sleeper struct {
 	asleep atomic.Bool
 	event  atomic.Int32 // eventfd + 1, 0 = not running
-	nap    func(polled []unix.PollFd, most time.Duration) bool
-	polled []unix.PollFd
+	nap    func(epoll int, events []unix.EpollEvent, most time.Duration) int
+	epoll  int
+	events []unix.EpollEvent // room for what ends a sleep
 }
 
 // Run forwards until ctx ends. now is a clock that never goes back; nil is
@@ -67,20 +68,15 @@ func (w *Worker) open() (close func(), err error) {
 	if w.mailbox.open {
 		return nil, fmt.Errorf("run worker: %w", ErrRunning)
 	}
-	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
 	if err != nil {
 		return nil, fmt.Errorf("create eventfd: %w", err)
 	}
 	s := &w.sleeper
-	s.polled = []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
-	for _, e := range w.nics {
-		for _, q := range e.queues {
-			if q.FD() >= 0 {
-				s.polled = append(s.polled, unix.PollFd{Fd: int32(q.FD()), Events: unix.POLLIN})
-			}
-		}
+	if err := s.watch(event, w.nics); err != nil {
+		return nil, errors.Join(err, unix.Close(event))
 	}
-	s.event.Store(int32(fd) + 1)
+	s.event.Store(int32(event) + 1)
 	w.mailbox.open = true
 	return func() {
 		w.mailbox.mu.Lock()
@@ -88,11 +84,36 @@ func (w *Worker) open() (close func(), err error) {
 		w.mailbox.open = false
 		w.mailbox.run()
 		s.event.Store(0)
-		unix.Close(fd)
+		unix.Close(s.epoll)
+		unix.Close(event)
 	}, nil
 }
 
-// sleep sets the flag, looks once more, and polls: a moment without letting go
+// watch has an epoll look at the eventfd and the queues. poll would ask every
+// queue twice a sleep, and where the NIC itself moves the frames each question
+// is an interrupt. Of a queue only what comes counts: it was empty before.
+func (s *sleeper) watch(event int, nics []egress) (err error) {
+	if s.epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC); err != nil {
+		return fmt.Errorf("create epoll: %w", err)
+	}
+	errs := []error{unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(event)})}
+	n := 1
+	for _, e := range nics {
+		for _, q := range e.queues {
+			if fd := q.FD(); fd >= 0 {
+				errs = append(errs, unix.EpollCtl(s.epoll, unix.EPOLL_CTL_ADD, fd, &unix.EpollEvent{Events: unix.EPOLLIN | unix.EPOLLET, Fd: int32(fd)}))
+				n++
+			}
+		}
+	}
+	s.events = make([]unix.EpollEvent, n)
+	if err := errors.Join(errs...); err != nil {
+		return errors.Join(fmt.Errorf("watch queues: %w", err), unix.Close(s.epoll))
+	}
+	return nil
+}
+
+// sleep sets the flag, looks once more, and waits: a moment without letting go
 // of the processor if the worker has just worked, then by an ordinary system
 // call, so that who idles costs nothing.
 func (w *Worker) sleep(ctx context.Context, worked bool) error {
@@ -108,16 +129,21 @@ func (w *Worker) sleep(ctx context.Context, worked bool) error {
 			q.Kick()
 		}
 	}
-	if !worked || s.nap == nil || !s.nap(s.polled, napSlice) {
-		_, err := unix.Poll(s.polled, int(sleepSlice/time.Millisecond))
-		if err != nil && !errors.Is(err, unix.EINTR) {
-			return fmt.Errorf("poll queues: %w", err)
+	n := 0
+	if worked && s.nap != nil {
+		n = s.nap(s.epoll, s.events, napSlice)
+	}
+	if n == 0 {
+		var err error
+		if n, err = unix.EpollWait(s.epoll, s.events, int(sleepSlice/time.Millisecond)); err != nil && !errors.Is(err, unix.EINTR) {
+			return fmt.Errorf("wait for queues: %w", err)
 		}
 	}
-	if s.polled[0].Revents != 0 {
-		s.polled[0].Revents = 0
-		var count [8]byte
-		_, _ = unix.Read(int(s.polled[0].Fd), count[:])
+	for i := range max(n, 0) {
+		if fd := s.events[i].Fd; fd == s.event.Load()-1 {
+			var count [8]byte
+			_, _ = unix.Read(int(fd), count[:])
+		}
 	}
 	return nil
 }

@@ -73,8 +73,9 @@ type Setup struct {
 	Upward Upward // nil: frames for the kernel are dropped
 	Limits Limits
 	Seed   uint64
-	// Nap polls without letting go of the processor; nil: nobody naps.
-	Nap func(polled []unix.PollFd, most time.Duration) bool
+	// Nap waits like EpollWait without letting go of the processor, and
+	// returns -1 when it was disturbed; nil: nobody naps.
+	Nap func(epoll int, events []unix.EpollEvent, most time.Duration) int
 }
 
 // Limits bound what a worker holds back. Zero values take the defaults.

@@ -231,13 +231,13 @@ func TestAWorkerNapsOnlyAfterWork(t *testing.T) {
 	s := crowd(t, sizes{conns: 100, frames: 64, ring: 64})
 	w := s.worker
 	naps := 0
-	w.sleeper.nap = func(polled []unix.PollFd, most time.Duration) bool {
+	w.sleeper.nap = func(epoll int, events []unix.EpollEvent, most time.Duration) int {
 		naps++
 		if most != napSlice {
 			t.Errorf("a nap of %v", most)
 		}
-		n, _ := unix.Poll(polled, 0)
-		return n > 0
+		n, _ := unix.EpollWait(epoll, events, 0)
+		return n
 	}
 	close, err := w.open()
 	if err != nil {
@@ -253,7 +253,7 @@ func TestAWorkerNapsOnlyAfterWork(t *testing.T) {
 		if err := w.sleep(t.Context(), c.worked); err != nil || naps != c.naps {
 			t.Errorf("worked %t: %d naps, %v", c.worked, naps, err)
 		}
-		if n, err := unix.Poll(w.sleeper.polled[:1], 0); n != 0 || err != nil {
+		if n, err := unix.EpollWait(w.sleeper.epoll, w.sleeper.events, 0); n != 0 || err != nil {
 			t.Errorf("worked %t: the wake-up was not taken: %d, %v", c.worked, n, err)
 		}
 	}

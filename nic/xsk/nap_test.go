@@ -8,37 +8,42 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-func event(t *testing.T) []unix.PollFd {
+// alarm returns an eventfd and an epoll that looks at it.
+func alarm(t *testing.T) (event, epoll int) {
 	t.Helper()
-	fd, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
-	if err != nil {
-		t.Fatal(err)
-	}
-	t.Cleanup(func() { unix.Close(fd) })
-	return []unix.PollFd{{Fd: int32(fd), Events: unix.POLLIN}}
+	event, err := unix.Eventfd(0, unix.EFD_NONBLOCK|unix.EFD_CLOEXEC)
+	must(t, err)
+	t.Cleanup(func() { unix.Close(event) })
+	epoll, err = unix.EpollCreate1(unix.EPOLL_CLOEXEC)
+	must(t, err)
+	t.Cleanup(func() { unix.Close(epoll) })
+	must(t, unix.EpollCtl(epoll, unix.EPOLL_CTL_ADD, event, &unix.EpollEvent{Events: unix.EPOLLIN, Fd: int32(event)}))
+	return event, epoll
 }
 
-func TestNapEndsWithWhatIsPolledOrByItself(t *testing.T) {
-	polled := event(t)
-	if Nap(polled, time.Microsecond) || polled[0].Revents != 0 {
-		t.Errorf("nothing came, and the nap ended with %+v", polled)
+func TestNapEndsWithWhatComesOrByItself(t *testing.T) {
+	event, epoll := alarm(t)
+	events := make([]unix.EpollEvent, 2)
+	if n := Nap(epoll, events, time.Millisecond); n != 0 {
+		t.Errorf("nothing came, and the nap ended with %d", n)
 	}
-	if _, err := unix.Write(int(polled[0].Fd), []byte{7: 1}); err != nil {
+	if _, err := unix.Write(event, []byte{7: 1}); err != nil {
 		t.Fatal(err)
 	}
-	if !Nap(polled, time.Second-1) || polled[0].Revents != unix.POLLIN {
-		t.Errorf("something came, and the nap ended with %+v", polled)
+	if n := Nap(epoll, events, time.Second); n != 1 || int(events[0].Fd) != event {
+		t.Errorf("something came, and the nap ended with %d, %+v", n, events)
 	}
 }
 
 // Who naps keeps the processor, so the collector has to send a signal.
 func TestGarbageCollectionEndsANap(t *testing.T) {
-	polled, begun, ended := event(t), make(chan struct{}), make(chan bool)
+	_, epoll := alarm(t)
+	begun, ended := make(chan struct{}), make(chan bool)
 	go func() {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		close(begun)
-		ended <- Nap(polled, time.Second-1)
+		ended <- Nap(epoll, make([]unix.EpollEvent, 1), time.Second) < 0
 	}()
 	<-begun
 	for {

@@ -39,14 +39,16 @@ func sendto(fd int) unix.Errno {
 	return errno
 }
 
-// Nap polls for at most d, less than a second, and reports whether there is
-// something. Like the kicks it is a raw system call: nobody else gets the
-// processor meanwhile, and the scheduler need not take it back afterwards. A
-// garbage collection ends it.
-func Nap(polled []unix.PollFd, d time.Duration) bool {
-	limit := unix.Timespec{Nsec: int64(d)}
-	n, _, errno := unix.RawSyscall6(unix.SYS_PPOLL, uintptr(unsafe.Pointer(&polled[0])), uintptr(len(polled)), uintptr(unsafe.Pointer(&limit)), 0, 0, 0)
-	return errno != 0 || n > 0
+// Nap waits like unix.EpollWait, for at most d in whole milliseconds, and
+// returns -1 when a signal ended it. Like the kicks it is a raw system call:
+// nobody else gets the processor meanwhile, and the scheduler need not take it
+// back afterwards. A garbage collection ends it.
+func Nap(epoll int, events []unix.EpollEvent, d time.Duration) int {
+	n, _, errno := unix.RawSyscall6(unix.SYS_EPOLL_PWAIT, uintptr(epoll), uintptr(unsafe.Pointer(&events[0])), uintptr(len(events)), uintptr(d/time.Millisecond), 0, 0)
+	if errno != 0 {
+		return -1
+	}
+	return int(n)
 }
 
 // recvfrom tells the kernel of chunks to receive into.
