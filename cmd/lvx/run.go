@@ -172,6 +172,14 @@ func collect(ctx context.Context, every time.Duration) {
 	}
 }
 
+// leaveRoom has Go's scheduler run something beside the workers: one that naps
+// keeps its processor.
+func leaveRoom(workers int) {
+	if n := max(workers, 1) + 1; runtime.GOMAXPROCS(0) < n && os.Getenv("GOMAXPROCS") == "" {
+		runtime.GOMAXPROCS(n)
+	}
+}
+
 // forward starts a director and its socket and forwards until ctx ends. The
 // socket comes first: its lock keeps a second director from starting.
 func forward(ctx context.Context, o runOptions, std stdio) error {
@@ -195,6 +203,7 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	defer server.Close()
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
+	leaveRoom(o.workers)
 	d, err := lvx.New(lvx.Config{
 		NICs: append(append(append(names{}, o.public...), o.private...), o.nics...), Public: append(append(names{}, o.public...), o.nics...),
 		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Workers: o.workers, SlowStart: o.slowStart, FTP: o.ftp, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
