@@ -214,7 +214,7 @@ func (o *outside) slope(on int, frames [][]byte, window int) profile {
 	o.t.Helper()
 	few, many := 2000, 10000
 	if window == 1 {
-		few, many = 300, 1500
+		few, many = 100, 600
 	}
 	var took [2]profile
 	var came [2]int
