@@ -261,7 +261,8 @@ func realPlaces(servers []*Server) (places []servicePlace) {
 // for are not in it: one bit of a word tells so.
 type addrSet struct {
 	serviceIndex
-	bits uint64
+	bits  uint64
+	plain plainSet // those of IPv4
 }
 
 func newAddrSet(addrs []packet.Addr) addrSet {
@@ -274,9 +275,14 @@ func newAddrSet(addrs []packet.Addr) addrSet {
 		}
 	}
 	set := addrSet{serviceIndex: newServiceIndex(all)}
+	var plain []packet.PlainEndpoint
 	for a := range seen {
 		set.bits |= addrBit(a)
+		if a.Is4() {
+			plain = append(plain, packet.PlainEndpointFrom(1, 0, a.V4()))
+		}
 	}
+	set.plain = newPlainSet(plain)
 	return set
 }
 
@@ -284,6 +290,11 @@ func addrBit(a packet.Addr) uint64 { return 1 << ((a.Lo ^ a.Hi) * 0x9e3779b97f4a
 
 // may reports whether a may be in the set.
 func (s *addrSet) may(a packet.Addr) bool { return s.bits&addrBit(a) != 0 }
+
+// hasPlain is has for the address of e.
+func (s *addrSet) hasPlain(e packet.PlainEndpoint) bool {
+	return s.may(e.Addr()) && s.plain.has(e.Host())
+}
 
 func (s *addrSet) has(a packet.Addr) bool {
 	return s.may(a) && s.find(1, &packet.Endpoint{Addr: a}) != noService

@@ -19,7 +19,7 @@ func (w *Worker) glance(b *Batch, i int) bool {
 	frame := w.pool.Data(b.frames[i])
 	link := c.untagged[b.nics[i]]
 	if link == noLink || b.how[i] != asReceived || !p.Glance(frame) || p.TCPFlags&packet.SYN != 0 ||
-		c.own.may(p.Src.Addr()) || c.isPartial(link) && p.Unfinished(frame) {
+		c.own.hasPlain(p.Src) || c.isPartial(link) && p.Unfinished(frame) {
 		return false
 	}
 	client, dir := p.Src, conntrack.ToServer
@@ -35,39 +35,51 @@ func (w *Worker) glance(b *Batch, i int) bool {
 
 // called are the endpoints of services over IPv4.
 type called struct {
-	keys    []packet.PlainEndpoint // open addressing, at most half full; 0 = free
-	shift   uint8
+	plainSet
 	anyPort bool // a service has port 0
 }
 
 func calledOf(services []*Service) called {
-	size := max(16, 1<<bits.Len(uint(2*len(services))))
-	x := called{keys: make([]packet.PlainEndpoint, size), shift: uint8(64 - bits.Len(uint(size-1)))}
+	var x called
+	var keys []packet.PlainEndpoint
 	for _, s := range services {
-		v := s.virtual
-		if !v.Addr.Is4() || s.marked() {
-			continue
+		if v := s.virtual; v.Addr.Is4() && s.proto != 0 {
+			x.anyPort = x.anyPort || v.Port == 0
+			keys = append(keys, packet.PlainEndpointFrom(s.proto, v.Port, v.Addr.V4()))
 		}
-		key := packet.PlainEndpointFrom(s.proto, v.Port, v.Addr.V4())
-		x.anyPort = x.anyPort || v.Port == 0
+	}
+	x.plainSet = newPlainSet(keys)
+	return x
+}
+
+func (x *called) has(e packet.PlainEndpoint) bool {
+	return x.plainSet.has(e) || x.anyPort && x.plainSet.has(e.WithPort(0))
+}
+
+// plainSet is a set of words other than 0: open addressing, at most half full.
+type plainSet struct {
+	keys  []packet.PlainEndpoint // 0 = free
+	shift uint8
+}
+
+func newPlainSet(keys []packet.PlainEndpoint) plainSet {
+	size := max(16, 1<<bits.Len(uint(2*len(keys))))
+	x := plainSet{make([]packet.PlainEndpoint, size), uint8(64 - bits.Len(uint(size-1)))}
+	for _, key := range keys {
 		i := x.home(key)
-		for x.keys[i&(len(x.keys)-1)] != 0 {
+		for x.keys[i&(size-1)] != 0 {
 			i++
 		}
-		x.keys[i&(len(x.keys)-1)] = key
+		x.keys[i&(size-1)] = key
 	}
 	return x
 }
 
-func (x *called) home(e packet.PlainEndpoint) int {
+func (x *plainSet) home(e packet.PlainEndpoint) int {
 	return int(uint64(e) * 0xbf58476d1ce4e5b9 >> (x.shift & 63))
 }
 
-func (x *called) has(e packet.PlainEndpoint) bool {
-	return x.hasExactly(e) || x.anyPort && x.hasExactly(e.WithPort(0))
-}
-
-func (x *called) hasExactly(e packet.PlainEndpoint) bool {
+func (x *plainSet) has(e packet.PlainEndpoint) bool {
 	for i := x.home(e); ; i++ {
 		if k := x.keys[i&(len(x.keys)-1)]; k == e || k == 0 {
 			return k != 0

@@ -25,6 +25,9 @@ func (e PlainEndpoint) Addr() Addr { return AddrFrom4(uint32(e)) }
 // Endpoint converts e.
 func (e PlainEndpoint) Endpoint() Endpoint { return Endpoint{e.Addr(), e.Port()} }
 
+// Host returns a word for the address alone.
+func (e PlainEndpoint) Host() PlainEndpoint { return 1<<48 | e&0xffffffff }
+
 // WithPort returns e with another port.
 func (e PlainEndpoint) WithPort(port uint16) PlainEndpoint {
 	return e&^(0xffff<<32) | PlainEndpoint(port)<<32
