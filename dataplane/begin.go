@@ -134,14 +134,15 @@ func (w *Worker) opening(b *Batch, i int) (state conntrack.State, ok bool) {
 }
 
 // openingSCTP is opening for SCTP, whose first state comes of noting the
-// packet. The director's own stack answers ABORT to what belongs to nobody.
+// packet, also of an ABORT behind another chunk. The director's own stack
+// answers ABORT to what belongs to nobody.
 func (w *Worker) openingSCTP(b *Batch, i int) bool {
 	switch chunk := b.packets[i].Chunk; {
 	case chunk == packet.ChunkInit:
 		return true
 	case chunk == packet.NoChunk:
 		b.finish(i, Drop, NoConn)
-	case chunk == packet.ChunkAbort || w.config.Settings.SloppySCTP == 0:
+	case w.config.Settings.SloppySCTP == 0 || b.packets[i].FirstChunk() == packet.ChunkAbort:
 		b.finish(i, PassUp, Unexplained)
 	default:
 		return true

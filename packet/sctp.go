@@ -106,3 +106,12 @@ func crcDifference(changed uint32, n int) uint32 {
 	}
 	return ^c
 }
+
+// FirstChunk is the type of the first chunk, where Chunk may be that of an
+// ABORT behind it.
+func (p *Packet) FirstChunk() uint8 {
+	if p.Chunk == NoChunk {
+		return NoChunk
+	}
+	return p.Data[p.L4+sctpLen]
+}

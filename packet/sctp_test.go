@@ -83,6 +83,19 @@ func TestTheDecidingChunkOfAnSCTPPacket(t *testing.T) {
 	}
 }
 
+func TestTheFirstChunkIsKnownBesideAnAbort(t *testing.T) {
+	b := append(make([]byte, sctpLen), ChunkCookieEcho, 0, 0, 4, ChunkAbort, 0, 0, 4)
+	for _, c := range []struct {
+		data []byte
+		want uint8
+	}{{b, ChunkCookieEcho}, {b[:sctpLen+4], ChunkCookieEcho}, {b[:sctpLen], NoChunk}} {
+		p := Packet{Data: c.data, Chunk: chunkOf(c.data)}
+		if got := p.FirstChunk(); got != c.want {
+			t.Errorf("%x: %d, want %d", c.data, got, c.want)
+		}
+	}
+}
+
 func TestAnSCTPHeaderThatIsCutOffIsAFault(t *testing.T) {
 	frame := makers["IPv4 SCTP"]("198.51.100.7:40000", "192.0.2.1:80", 64, nil)
 	var p Packet
