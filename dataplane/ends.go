@@ -75,17 +75,20 @@ func (w *Worker) endSpent() {
 
 // sweeps reports whether there is work that should not wait.
 func (w *Worker) sweeps() bool {
-	return w.defence.weak.left > 0 || w.orphans.left > 0 || w.severing.left > 0
+	return w.defence.weak.left > 0 || w.orphans.left > 0 || w.masterless >= 0 || w.severing.left > 0
 }
 
 // dropOrphans ends the connections of deleted servers after each deletion, if
-// expire_nodest_conn says so.
+// expire_nodest_conn says so, and then the templates.
 func (w *Worker) dropOrphans() {
 	if n := w.config.deletions.Load(); n != w.deletions {
 		w.deletions = n
 		if w.config.Settings.ExpireNodestConn != 0 {
 			w.orphans = sweep{left: w.table.Slots()}
 		}
+	}
+	if w.masterless >= 0 {
+		w.masterless = w.config.templates.dropOrphans(w.masterless)
 	}
 	if w.orphans.left == 0 {
 		return
@@ -95,4 +98,7 @@ func (w *Worker) dropOrphans() {
 			w.end(i)
 		}
 	})
+	if w.orphans.left == 0 && w.config.templates != nil {
+		w.masterless = 0
+	}
 }

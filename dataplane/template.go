@@ -49,11 +49,12 @@ const (
 )
 
 const (
-	templateStep   = 60 * conntrack.Second // by which a template in use lives on
-	templateGrace  = 2                     // ticks; what ends at the same time, at any worker, ends first
-	templateSpokes = 1 << 14               // ticks; what lies beyond is visited then
-	templateSweep  = 256                   // visits at a time
-	templateLooks  = 64                    // for one that gives way
+	templateStep    = 60 * conntrack.Second // by which a template in use lives on
+	templateGrace   = 2                     // ticks; what ends at the same time, at any worker, ends first
+	templateSpokes  = 1 << 14               // ticks; what lies beyond is visited then
+	templateSweep   = 256                   // visits at a time
+	templateLooks   = 64                    // for one that gives way
+	templateOrphans = 1024                  // looked at in a round
 )
 
 // Templates are those of all services, shared by all workers and touched only
@@ -228,6 +229,23 @@ func (t *Templates) drop(n uint32) {
 	*x = template{chain: t.free}
 	t.free = n
 	t.count--
+}
+
+// dropOrphans drops the templates of deleted servers that control nothing, in
+// the next places, and returns where to go on, -1 at the end.
+func (t *Templates) dropOrphans(from int) int {
+	t.mu.Lock()
+	defer t.mu.Unlock()
+	end := min(t.used, from+templateOrphans)
+	for i := from; i < end; i++ {
+		if x := &t.slots[i]; x.proto != 0 && x.controls == 0 && t.servers[x.slot].deleted.Load() {
+			t.drop(uint32(i + 1))
+		}
+	}
+	if end == t.used {
+		return -1
+	}
+	return end
 }
 
 // unhash takes template n out of its home's chain.

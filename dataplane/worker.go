@@ -146,14 +146,13 @@ type Worker struct {
 	control []uint32 // by conntrack.Index, the template of what is controlled
 	warm    uint64   // keeps the stage that touches table lines alive
 
-	refused Refusal // by the routes, last
-
-	spent []conntrack.Name // of datagrams in hand whose answers nobody awaits
-
-	defence   defence
-	deletions uint32 // of servers, that dropOrphans knows of
-	orphans   sweep  // for connections of deleted servers
-	severing  sweep  // and of those that are given up
+	refused    Refusal          // by the routes, last
+	spent      []conntrack.Name // of datagrams in hand whose answers nobody awaits
+	defence    defence
+	deletions  uint32 // of servers, that dropOrphans knows of
+	orphans    sweep  // for connections of deleted servers
+	masterless int    // the next template to look at for it, -1 = none
+	severing   sweep  // and of those that are given up
 
 	crew    *Crew // nil: w works alone
 	self    int
@@ -171,7 +170,7 @@ func NewWorker(s Setup) (*Worker, error) {
 	}
 	w := &Worker{
 		pool: s.Pool, fill: s.Fill, free: append(make([]uint64, 0, s.Pool.Chunks()), s.Chunks...), total: len(s.Chunks),
-		table: s.Table, hops: s.Hops, routes: s.Routes, upward: s.Upward, ipID: uint32(s.Seed),
+		table: s.Table, hops: s.Hops, routes: s.Routes, upward: s.Upward, ipID: uint32(s.Seed), masterless: -1,
 		nics: make([]egress, len(s.NICs)), config: &Config{index: newServiceIndex(nil), own: newAddrSet(nil), deletions: new(atomic.Uint32)},
 	}
 	w.config.joinLinks()
