@@ -36,6 +36,8 @@ integration: lvx
 test-vm: toolchain
 	LVX_VM=1 $(GO) test -v -count=1 -timeout 60m ./internal/vm
 
+# The same scenarios to Debian's kernel IPVS, in a virtual machine, and to lvx.
+# IPVS_SHORT=1 for fewer random ones.
 test-ipvs: toolchain
 	LVX_IPVS=1 $(GO) test -v -count=1 -timeout 60m ./internal/oracle
 

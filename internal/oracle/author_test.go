@@ -9,7 +9,6 @@ import (
 	"testing"
 	"time"
 
-	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/internal/oracle/record"
 	"github.com/lvx-lb/lvx/packet"
 )
@@ -22,20 +21,34 @@ type author struct {
 	*twin
 	scenario *record.Scenario
 	services []virtual
+	tokens   map[netip.Addr]time.Duration // until when the errors of a host are used up
+	over     bool                         // nothing more can be said of what the kernel has
 }
 
 // virtual is a service that is configured, with its servers.
 type virtual struct {
-	name    string // as commands name it
-	proto   uint8
-	at      netip.AddrPort
-	servers []netip.AddrPort
+	name      string // as commands name it
+	proto     uint8
+	at        netip.AddrPort
+	scheduler string
+	options   string // persistence, one-packet scheduling
+	servers   []netip.AddrPort
+	limits    map[netip.AddrPort]string // thresholds, which an edit has to repeat
 }
 
-// write makes the scenario of a seed.
-func write(t testing.TB, seed uint64) *record.Scenario {
-	a := &author{Rand: rand.New(rand.NewPCG(seed, 1)), twin: newTwin(t, nil),
-		scenario: &record.Scenario{Head: record.Head{Scenario: fmt.Sprintf("random-%d", seed), Seed: seed}}}
+// write makes the scenario of a seed: the first draft that is long enough.
+func write(t testing.TB, seed uint64) (s *record.Scenario) {
+	for draft := range uint64(8) {
+		s = (&author{Rand: rand.New(rand.NewPCG(seed, 1+draft)), twin: newTwin(t, nil), tokens: map[netip.Addr]time.Duration{},
+			scenario: &record.Scenario{Head: record.Head{Scenario: fmt.Sprintf("random-%d", seed), Seed: seed}}}).write()
+		if len(s.Steps) > 45 {
+			break
+		}
+	}
+	return s
+}
+
+func (a *author) write() *record.Scenario {
 	a.sleep(10 * time.Second) // limits of ICMP errors recover
 	a.begin()
 	for range 3 + a.IntN(3) {
@@ -49,22 +62,57 @@ func write(t testing.TB, seed uint64) *record.Scenario {
 	return a.scenario
 }
 
-// add appends a step and lets the twin take it.
+// add appends a step that no timer runs out at, and lets the twin take it.
 func (a *author) add(s record.Step) {
-	a.scenario.Steps = append(a.scenario.Steps, s)
-	took := 6 * time.Millisecond
+	for s.Sleep == 0 && !a.over {
+		until := a.timers.doubt(a.now, 0)
+		if until == 0 {
+			break
+		}
+		a.sleep((until - a.now).Truncate(tick) + tick)
+	}
+	if a.over {
+		return
+	}
+	a.scenario.Add(s)
 	switch {
 	case len(s.Frames) > 0:
 		_ = a.arrive(s.NIC, s.Frames)
 	case len(s.Command) > 0:
 		_ = a.command(s.Command, s.Input)
-		took = 30 * time.Millisecond
-	case s.Sleep > 0:
-		took = s.Sleep
 	}
-	a.advance(a.now + took)
-	a.sent()
+	a.advance(epoch + a.scenario.End())
+	a.spend(s.Frames)
+	if a.over = a.timers.confused != ""; a.over {
+		a.scenario.Steps = a.scenario.Steps[:len(a.scenario.Steps)-1]
+	}
+}
+
+// spend notes who may have been told of an error by now, by lvx or by the
+// kernel's local stack, and lets time go by before a host has been told too
+// much: both would stop, but not at the same error.
+func (a *author) spend(frames []record.Frame) {
+	told := map[netip.Addr]bool{}
+	for _, l := range a.sent() {
+		if isError(l.Frame) {
+			told[addressOf(addressee(l.Frame))] = true
+		}
+	}
+	for range a.up {
+		told[addressOf(sender(frames[0]))] = true
+	}
 	a.up = a.up[:0]
+	for host := range told {
+		a.tokens[host] = max(a.tokens[host], a.now) + 1100*time.Millisecond
+		if ahead := a.tokens[host] - a.now; ahead > (burst-2)*time.Second {
+			a.sleep(2 * time.Second)
+		}
+	}
+}
+
+func addressOf(b []byte) netip.Addr {
+	a, _ := netip.AddrFromSlice(b)
+	return a
 }
 
 func (a *author) sleep(d time.Duration) { a.add(record.Step{Kind: "time goes by", Sleep: d}) }
@@ -84,55 +132,83 @@ func (a *author) send(kind string, p *probe) {
 	a.add(record.Step{Kind: kind, NIC: at, Frames: p.frames(at)})
 }
 
-// pause lets time go by, but ends it when no timer is about to run out: the
-// kernel's may be late by an eighth of its length, and one second is for the
-// packets that follow.
+// pause lets time go by.
 func (a *author) pause() {
-	seconds := []int{1, 2, 5, 9, 12, 20, 31, 45, 58, 62, 70, 100, 118, 125, 140, 200, 290, 310, 345, 600, 890, 1020}
-	a.Shuffle(len(seconds), func(i, k int) { seconds[i], seconds[k] = seconds[k], seconds[i] })
-	now := conntrack.Tick(a.now / tick)
-	for _, s := range seconds {
-		safe := true
-		a.table.Walk(0, 1<<30, func(_ conntrack.Index, r *conntrack.Record) {
-			late := int(now) + s*10 - int(r.LastSeen+r.Timeout)
-			safe = safe && (late < -30 || late > int(r.Timeout)/8+10)
-		})
-		// Long ones are rare: what takes the kernel longest is idle time.
-		if safe && (s < 40 || s < 150 && a.IntN(3) == 0 || a.IntN(16) == 0) {
-			a.sleep(time.Duration(s) * time.Second)
-			return
-		}
+	// Long ones are rare: what takes the kernel longest is idle time.
+	seconds := choose(a, 1, 2, 5, 9, 12, 12, 15, 20, 31, 45, 62)
+	switch a.IntN(40) {
+	case 0:
+		seconds = choose(a, 200, 310, 345, 600, 890, 1020)
+	case 1, 2, 3:
+		seconds = choose(a, 70, 100, 118, 125, 140)
 	}
+	a.sleep(time.Duration(seconds) * time.Second)
 }
 
 func choose[T any](a *author, from ...T) T { return from[a.IntN(len(from))] }
 
 // begin configures services.
 func (a *author) begin() {
-	names := []string{"-t 203.0.113.100:80", "-t 203.0.113.100:81", "-u 203.0.113.100:53", "-t 203.0.113.101:80", "-t [2001:db8:1::100]:80", "-u [2001:db8:1::100]:53"}
+	names := []string{"-t 203.0.113.100:80", "-t 203.0.113.100:81", "-u 203.0.113.100:53", "-t 203.0.113.101:80", "-t [2001:db8:1::100]:80",
+		"-u [2001:db8:1::100]:53", "--sctp-service 203.0.113.100:132", "--sctp-service [2001:db8:1::100]:132", "-t 203.0.113.101:0", "-u 203.0.113.101:0"}
 	a.Shuffle(len(names), func(i, k int) { names[i], names[k] = names[k], names[i] })
 	var input strings.Builder
 	for _, name := range names[:1+a.IntN(3)] {
 		v := newVirtual(name)
-		fmt.Fprintf(&input, "-A %s -s %s\n", name, a.scheduler())
+		a.arrange(&v)
+		fmt.Fprintf(&input, "-A %s\n", v.text())
 		for range 1 + a.IntN(4) {
 			if rip := a.server(&v); !slices.Contains(v.servers, rip) {
-				v.servers = append(v.servers, rip)
-				fmt.Fprintf(&input, "-a %s -r %v -m -w %d\n", name, rip, a.weight())
+				fmt.Fprintf(&input, "-a %s\n", a.serverText(&v, rip))
 			}
 		}
 		a.services = append(a.services, v)
+	}
+	for a.IntN(3) == 0 {
+		a.changeSysctl("sysctl changed")
 	}
 	a.add(record.Step{Kind: "rules", Command: []string{"ipvsadm", "-R"}, Input: input.String()})
 }
 
 func newVirtual(name string) virtual {
 	words := strings.Fields(name)
-	return virtual{name: name, proto: map[string]uint8{"-t": protoTCP, "-u": protoUDP}[words[0]], at: netip.MustParseAddrPort(words[1])}
+	return virtual{name: name, proto: map[string]uint8{"-t": protoTCP, "-u": protoUDP, "--sctp-service": protoSCTP}[words[0]],
+		at: netip.MustParseAddrPort(words[1]), limits: map[netip.AddrPort]string{}}
 }
 
-func (a *author) scheduler() string {
-	return choose(a, "rr", "rr", "wrr", "wrr", "wlc", "wlc", "mh", "mh -b mh-port", "mh -b mh-fallback")
+// text is the service as commands say it.
+func (v *virtual) text() string { return v.name + " -s " + v.scheduler + v.options }
+
+// arrange chooses scheduler and options of a service. Debian builds no twos,
+// which draws lots.
+func (a *author) arrange(v *virtual) {
+	v.scheduler = choose(a, "rr", "rr", "rr", "wrr", "wrr", "wrr", "wlc", "wlc", "lc", "sed", "nq", "fo", "ovf", "lblc", "lblcr", "dh",
+		"sh", "sh -b sh-port", "sh -b sh-fallback", "sh -b sh-fallback,sh-port", "mh", "mh -b mh-port", "mh -b mh-fallback", "mh -b mh-fallback,mh-port")
+	v.options = ""
+	// A minute is when templates live on in any case; who lives as long as
+	// the connections it controls is a matter for scripts.
+	if v.at.Port() == 0 || a.IntN(4) == 0 {
+		v.options = fmt.Sprintf(" -p %d", choose(a, 20, 35, 40, 90, 200, 330))
+		switch masked := a.IntN(3) == 0; {
+		case masked && v.at.Addr().Is6():
+			v.options += " -M " + choose(a, "64", "127", "128")
+		case masked:
+			v.options += " -M " + choose(a, "255.255.255.0", "255.255.255.254", "255.255.255.255")
+		}
+	}
+	if v.proto == protoUDP && v.at.Port() != 0 && a.IntN(6) == 0 {
+		v.options += " -o"
+	}
+}
+
+// serverText is a server with its weight as commands say it; it is remembered
+// with its thresholds.
+func (a *author) serverText(v *virtual, rip netip.AddrPort) string {
+	if !slices.Contains(v.servers, rip) {
+		v.servers = append(v.servers, rip)
+		v.limits[rip] = choose(a, "", "", "", "", "", " -x 1", " -x 2", " -x 3 -y 1", " -x 4", " -x 5 -y 2")
+	}
+	return fmt.Sprintf("%s -r %v -m -w %d%s", v.name, rip, a.weight(), v.limits[rip])
 }
 
 func (a *author) weight() int { return choose(a, 1, 1, 1, 2, 3, 5, 10, 0) }
@@ -140,7 +216,7 @@ func (a *author) weight() int { return choose(a, 1, 1, 1, 2, 3, 5, 10, 0) }
 // server chooses a real server: most on the private network, some in the
 // clients' own, one behind a narrow route, one without a route.
 func (a *author) server(v *virtual) netip.AddrPort {
-	port := choose[uint16](a, 8080, 8080, v.at.Port())
+	port := choose(a, 8080, 8080, v.at.Port())
 	addr := fmt.Sprintf("10.1.0.%d", 11+a.IntN(5))
 	switch {
 	case v.at.Addr().Is6():
@@ -178,7 +254,7 @@ func (a *author) any(proto uint8) (v virtual, ok bool) {
 
 // some returns a connection of the twin, of a protocol if that is not "".
 func (a *author) some(proto string) (c conn, ok bool) {
-	all := slices.DeleteFunc(a.conns(), func(c conn) bool { return proto != "" && c.proto != proto })
+	all := slices.DeleteFunc(a.conns(), func(c conn) bool { return c.isTemplate() || proto != "" && c.proto != proto })
 	if len(all) == 0 {
 		return c, false
 	}
@@ -187,8 +263,10 @@ func (a *author) some(proto string) (c conn, ok bool) {
 }
 
 func protoOf(c conn) uint8 {
-	if c.proto == "UDP" {
-		return protoUDP
+	for proto, name := range protoNames {
+		if name == c.proto {
+			return proto
+		}
 	}
-	return protoTCP
+	panic("no protocol is called " + c.proto)
 }

@@ -4,8 +4,16 @@
 // path of package dataplane. Every frame, the chosen servers, the connections
 // and the counts are compared; what may differ is one list with reasons.
 //
-// Scenarios are scripts in testdata/scenarios, and random ones made from a
-// seed. The virtual machine runs with LVX_IPVS=1, as `make test-ipvs` does;
-// IPVS_SHORT=1 plays fewer, IPVS_ONLY=NAME,... those scripts alone. Without it
-// the tests replay the recording that is checked in.
+// Scenarios are scripts in testdata/scenarios and testdata/golden, all cells of
+// the TCP tables, the choices of all schedulers, and random ones made from a
+// seed. Each step is due at a time of its own, which keeps clear of every timer
+// that may or may not have run out in the kernel then (timers_test.go). A
+// recording in which a step was late is made again, three times at most, and is
+// never judged. The guest's clock counts its instructions, so load on this
+// machine makes a run slower and changes nothing else.
+//
+// The virtual machine runs with LVX_IPVS=1, as `make test-ipvs` does;
+// IPVS_SHORT=1 plays fewer, IPVS_SEED=N and IPVS_SCENARIO=REGEXP name some,
+// IPVS_TIMES=N plays all several times. Without it the tests replay the
+// recordings that are checked in.
 package oracle

@@ -3,7 +3,6 @@ package oracle
 import (
 	"fmt"
 	"net/netip"
-	"slices"
 	"strings"
 )
 
@@ -18,6 +17,10 @@ type event struct {
 var events = []event{
 	{14, "SYN to a service", func(a *author, name string) { a.toService(name, protoTCP, "S") }},
 	{10, "datagram to a service", func(a *author, name string) { a.toService(name, protoUDP, "") }},
+	{8, "SCTP packet to a service", func(a *author, name string) { a.toService(name, protoSCTP, a.opening()) }},
+	{12, "the next packet of an association", (*author).nextChunk},
+	{8, "SCTP chunk from the client", func(a *author, name string) { a.within(name, "SCTP", true, a.chunk()) }},
+	{8, "SCTP chunk from the server", func(a *author, name string) { a.within(name, "SCTP", false, a.chunk()) }},
 	{5, "TCP flags without a connection", func(a *author, name string) { a.toService(name, protoTCP, a.flags()) }},
 	{18, "TCP flags from the client", func(a *author, name string) { a.within(name, "TCP", true, a.flags()) }},
 	{18, "TCP flags from the server", func(a *author, name string) { a.within(name, "TCP", false, a.flags()) }},
@@ -25,6 +28,8 @@ var events = []event{
 	{5, "datagram from the client", func(a *author, name string) { a.within(name, "UDP", true, "") }},
 	{6, "datagram from the server", func(a *author, name string) { a.within(name, "UDP", false, "") }},
 	{4, "SYN of a used client port", (*author).reuse},
+	{3, "port reuse in TIME_WAIT", (*author).reuseInTimeWait},
+	{6, "another connection of a client", (*author).again},
 	{3, "packet of no service", (*author).noService},
 	{3, "packet of a server without connection", (*author).noConnection},
 	{3, "packet to a real server itself", (*author).direct},
@@ -48,7 +53,8 @@ var events = []event{
 	{2, "weight 0", (*author).quiesce},
 	{2, "server added", (*author).addServer},
 	{2, "server deleted", (*author).deleteServer},
-	{1, "scheduler changed", (*author).editService},
+	{3, "service edited", (*author).editService},
+	{2, "sysctl changed", (*author).changeSysctl},
 	{1, "service deleted or added", (*author).replaceService},
 	{1, "timeouts set", (*author).setTimeouts},
 	{1, "refused command", (*author).refused},
@@ -88,14 +94,58 @@ func (a *author) fresh(proto uint8, src, dst netip.AddrPort, flags string) *prob
 	return &p
 }
 
+// calls is where a client calls service v: some port, if it is for all.
+func (a *author) calls(v *virtual) netip.AddrPort {
+	if v.at.Port() != 0 {
+		return v.at
+	}
+	return netip.AddrPortFrom(v.at.Addr(), choose[uint16](a, 80, 443, 2222))
+}
+
+// answers is where server rip of service v answers from.
+func (a *author) answers(v *virtual, rip netip.AddrPort) netip.AddrPort {
+	if rip.Port() != 0 {
+		return rip
+	}
+	return netip.AddrPortFrom(rip.Addr(), a.calls(v).Port())
+}
+
 func (a *author) toService(name string, proto uint8, flags string) {
 	if v, ok := a.any(proto); ok {
-		a.send(name, a.fresh(proto, a.client(v.at.Addr().Is6()), v.at, flags))
+		a.send(name, a.fresh(proto, a.client(v.at.Addr().Is6()), a.calls(&v), flags))
 	}
 }
 
-// of returns a packet of a connection.
+// opens are the flags or the chunk that open a connection.
+func opens(proto uint8) string {
+	if proto == protoSCTP {
+		return "INIT"
+	}
+	return "S"
+}
+
+// again has a client that has a connection open one more: its template, or its
+// hash, decides.
+func (a *author) again(name string) {
+	if c, ok := a.some(""); ok {
+		from := netip.AddrPortFrom(c.client.Addr(), uint16(40000+a.IntN(20)))
+		a.send(name, a.fresh(protoOf(c), from, c.virtual, opens(protoOf(c))))
+	}
+}
+
+// signs are flags or a chunk of a packet.
+func (a *author) signs(proto uint8) string {
+	if proto == protoSCTP {
+		return a.chunk()
+	}
+	return a.flags()
+}
+
+// of returns a packet of a connection; of an association it has data.
 func (a *author) of(c conn, fromClient bool, flags string) *probe {
+	if first, _, _ := strings.Cut(flags, "+"); c.proto == "SCTP" && chunks[first] == 0 && first != "none" {
+		flags = "DATA"
+	}
 	if fromClient {
 		return a.fresh(protoOf(c), c.client, c.virtual, flags)
 	}
@@ -126,6 +176,15 @@ func (a *author) nextSegment(name string) {
 
 func (a *author) reuse(name string) { a.within(name, "TCP", true, "S") }
 
+// reuseInTimeWait closes a connection from both sides and calls again.
+func (a *author) reuseInTimeWait(name string) {
+	if c, ok := a.some("TCP"); ok {
+		a.send(name, a.of(c, true, "FA"))
+		a.send(name, a.of(c, false, "FA"))
+		a.send(name, a.of(c, true, "S"))
+	}
+}
+
 func (a *author) noService(name string) {
 	if v, ok := a.any(0); ok {
 		to := netip.AddrPortFrom(v.at.Addr(), 99)
@@ -135,20 +194,20 @@ func (a *author) noService(name string) {
 
 func (a *author) noConnection(name string) {
 	if v, ok := a.any(0); ok && len(v.servers) > 0 {
-		a.send(name, a.fresh(v.proto, choose(a, v.servers...), a.client(v.at.Addr().Is6()), a.flags()))
+		a.send(name, a.fresh(v.proto, a.answers(&v, choose(a, v.servers...)), a.client(v.at.Addr().Is6()), a.signs(v.proto)))
 	}
 }
 
 func (a *author) direct(name string) {
 	if v, ok := a.any(0); ok && len(v.servers) > 0 {
-		a.send(name, a.fresh(v.proto, a.client(v.at.Addr().Is6()), choose(a, v.servers...), a.flags()))
+		a.send(name, a.fresh(v.proto, a.client(v.at.Addr().Is6()), a.answers(&v, choose(a, v.servers...)), a.signs(v.proto)))
 	}
 }
 
 func (a *author) hairpin(name string) {
 	if v, ok := a.any(0); ok && len(v.servers) > 0 {
 		from := netip.AddrPortFrom(choose(a, v.servers...).Addr(), uint16(50000+a.IntN(3)))
-		a.send(name, a.fresh(v.proto, from, v.at, "S"))
+		a.send(name, a.fresh(v.proto, from, a.calls(&v), opens(v.proto)))
 	}
 }
 
@@ -201,7 +260,7 @@ func (a *author) shortLived(name string) {
 }
 
 func (a *author) fragments(name string) {
-	c, ok := a.some(choose(a, "UDP", "UDP", "TCP"))
+	c, ok := a.some(choose(a, "UDP", "UDP", "TCP", "SCTP"))
 	if !ok {
 		return
 	}
@@ -282,11 +341,11 @@ func (a *author) spoiltError(name string) {
 func (a *author) errorAboutNothing(name string) {
 	if v, ok := a.any(0); ok && len(v.servers) > 0 {
 		client := netip.AddrPortFrom(a.client(v.at.Addr().Is6()).Addr(), 39999)
-		rip := choose(a, v.servers...)
+		rip := a.answers(&v, choose(a, v.servers...))
 		if a.IntN(2) == 0 {
 			a.send(name, a.errorOf(rip.Addr(), client.Addr(), a.fresh(v.proto, client, rip, "A")))
 		} else {
-			a.send(name, a.errorOf(client.Addr(), v.at.Addr(), a.fresh(v.proto, v.at, client, "A")))
+			a.send(name, a.errorOf(client.Addr(), v.at.Addr(), a.fresh(v.proto, a.calls(&v), client, "A")))
 		}
 	}
 }
@@ -303,7 +362,7 @@ func (a *author) echo(name string) {
 
 func (a *author) otherProtocol(name string) {
 	if v, ok := a.any(0); ok {
-		p := a.fresh(choose[uint8](a, 99, 132, 47), a.client(v.at.Addr().Is6()), v.at, "")
+		p := a.fresh(choose[uint8](a, 99, 50, 47), a.client(v.at.Addr().Is6()), v.at, "")
 		p.data = payload("pattern:40")
 		a.send(name, p)
 	}
@@ -313,74 +372,7 @@ func (a *author) otherProtocol(name string) {
 func (a *author) forged(name string) {
 	if v, ok := a.any(0); ok && !v.at.Addr().Is6() {
 		src := choose(a, "203.0.113.100:4000", "203.0.113.2:4000", "10.1.0.1:4000", "127.0.0.1:4000", "224.0.0.5:4000", "255.255.255.255:4000")
-		p := a.fresh(v.proto, netip.MustParseAddrPort(src), v.at, "S")
+		p := a.fresh(v.proto, netip.MustParseAddrPort(src), a.calls(&v), opens(v.proto))
 		a.send(name, p)
-	}
-}
-
-func (a *author) editServer(name string) {
-	if v, ok := a.any(0); ok && len(v.servers) > 0 {
-		a.order(name, fmt.Sprintf("-e %s -r %v -m -w %d", v.name, choose(a, v.servers...), a.weight()))
-	}
-}
-
-func (a *author) quiesce(name string) {
-	if v, ok := a.any(0); ok && len(v.servers) > 0 {
-		a.order(name, fmt.Sprintf("-e %s -r %v -m -w 0", v.name, choose(a, v.servers...)))
-	}
-}
-
-// at returns where service v is in the author's list.
-func (a *author) at(v virtual) *virtual {
-	return &a.services[slices.IndexFunc(a.services, func(s virtual) bool { return s.name == v.name })]
-}
-
-func (a *author) addServer(name string) {
-	if v, ok := a.any(0); ok {
-		rip := a.server(&v)
-		if mine := a.at(v); !slices.Contains(mine.servers, rip) {
-			mine.servers = append(mine.servers, rip)
-		}
-		a.order(name, fmt.Sprintf("-a %s -r %v -m -w %d", v.name, rip, a.weight()))
-	}
-}
-
-func (a *author) deleteServer(name string) {
-	if v, ok := a.any(0); ok && len(v.servers) > 0 {
-		// The author remembers it, so that it is added again and that its
-		// packets still come.
-		a.order(name, fmt.Sprintf("-d %s -r %v", v.name, choose(a, v.servers...)))
-	}
-}
-
-func (a *author) editService(name string) {
-	if v, ok := a.any(0); ok {
-		a.order(name, fmt.Sprintf("-E %s -s %s", v.name, a.scheduler()))
-	}
-}
-
-func (a *author) replaceService(name string) {
-	v, ok := a.any(0)
-	if !ok {
-		return
-	}
-	if a.IntN(3) > 0 {
-		a.order(name, "-D "+v.name)
-		return
-	}
-	a.order(name, fmt.Sprintf("-A %s -s %s", v.name, a.scheduler()))
-	for _, rip := range v.servers {
-		a.order(name, fmt.Sprintf("-a %s -r %v -m -w 1", v.name, rip))
-	}
-}
-
-func (a *author) setTimeouts(name string) {
-	a.order(name, fmt.Sprintf("--set %d %d %d", choose(a, 0, 40, 900), choose(a, 0, 20), choose(a, 0, 30)))
-}
-
-func (a *author) refused(name string) {
-	if v, ok := a.any(0); ok {
-		a.order(name, choose(a, "-A "+v.name+" -s rr", "-d "+v.name+" -r 10.9.9.9:1", "-e "+v.name+" -r 10.9.9.9:1 -m",
-			"-D -t 203.0.113.100:4444", "-E -u 203.0.113.100:4444 -s rr", "-A -t 203.0.113.100:4445 -s nosuch", "-a -t 203.0.113.100:4446 -r 10.1.0.11:1 -m"))
 	}
 }

@@ -9,6 +9,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -21,21 +22,23 @@ import (
 
 const (
 	// portion is how many scenarios the guest plays at a time.
-	portion = 20
+	portion = 10
 	// forever is on the guest's clock, where years go by.
 	forever = 5000 * time.Hour
 )
 
-// plan says what is played: all scripts and cells, and random scenarios.
+// fixed are the scenarios that nobody throws dice for.
+func fixed(t testing.TB) []*record.Scenario {
+	return slices.Concat(scripts(t), matrix(), associations(), choices())
+}
+
+// plan says what is played: the fixed scenarios, and random ones.
 func plan(t *testing.T) []*record.Scenario {
 	t.Helper()
-	if only := os.Getenv("IPVS_ONLY"); only != "" {
-		return slices.DeleteFunc(scripts(t), func(s *record.Scenario) bool { return !slices.Contains(strings.Split(only, ","), s.Scenario) })
-	}
-	all := append(scripts(t), matrix()...)
+	all := fixed(t)
 	seeds, first := 220, uint64(1)
 	if os.Getenv("IPVS_SHORT") != "" {
-		seeds = 50
+		seeds = 30
 	}
 	if text := os.Getenv("IPVS_SEED"); text != "" {
 		seed, err := strconv.ParseUint(text, 10, 64)
@@ -47,7 +50,13 @@ func plan(t *testing.T) []*record.Scenario {
 	for n := range uint64(seeds) {
 		all = append(all, write(t, first+n))
 	}
-	return all
+	if only, err := regexp.Compile(os.Getenv("IPVS_SCENARIO")); err != nil {
+		t.Fatalf("IPVS_SCENARIO: %v", err)
+	} else {
+		all = slices.DeleteFunc(all, func(s *record.Scenario) bool { return !only.MatchString(s.Scenario) })
+	}
+	times, _ := strconv.Atoi(os.Getenv("IPVS_TIMES"))
+	return slices.Repeat(all, max(times, 1))
 }
 
 // TestKernelAndLvxAgree plays all scenarios to the kernel and to lvx.
@@ -75,7 +84,7 @@ func TestKernelAndLvxAgree(t *testing.T) {
 	guest.Stop()
 	keep(t, recording)
 	t.Log(counted)
-	if os.Getenv("IPVS_SEED")+os.Getenv("IPVS_ONLY") == "" {
+	if os.Getenv("IPVS_SEED")+os.Getenv("IPVS_SCENARIO") == "" {
 		findFaults(t, recording)
 	}
 	t.Logf("%s in all", time.Since(began).Round(time.Second))
@@ -140,15 +149,29 @@ func play(t *testing.T, m *vm.Machine, n int) []*record.Scenario {
 	return all
 }
 
-// keep writes the recording for a closer look; with -update a part of it
-// becomes what other runs replay.
+// keep writes the recording for a closer look. With -update a part of it
+// becomes what other runs replay: scripts, cells, choices and some random
+// scenarios; the golden ones each in a file of its own.
 func keep(t *testing.T, all []*record.Scenario) {
 	t.Helper()
-	name := filepath.Join(os.TempDir(), "lvx-oracle.jsonl.gz")
-	if *update {
-		name = "testdata/recordings/kernel-6.1.jsonl.gz"
-		all = all[:min(len(all), len(scripts(t))+len(ways)+30)]
+	if !*update {
+		store(t, filepath.Join(os.TempDir(), "lvx-oracle.jsonl.gz"), all...)
+		return
 	}
+	var rest []*record.Scenario
+	for _, s := range all {
+		switch {
+		case strings.HasPrefix(s.Scenario, golden):
+			store(t, "testdata/recordings/"+s.Scenario+".jsonl.gz", s)
+		case s.Seed <= 30:
+			rest = append(rest, s)
+		}
+	}
+	store(t, "testdata/recordings/kernel-6.1.jsonl.gz", rest...)
+}
+
+func store(t *testing.T, name string, all ...*record.Scenario) {
+	t.Helper()
 	file, err := os.Create(name)
 	if err != nil {
 		t.Fatal(err)

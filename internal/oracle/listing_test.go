@@ -6,6 +6,7 @@ import (
 	"net/netip"
 	"strconv"
 	"strings"
+	"time"
 )
 
 // conn is a connection as both sides list it.
@@ -13,7 +14,8 @@ type conn struct {
 	proto                 string
 	client, virtual, real netip.AddrPort
 	state                 string
-	expires               int // seconds
+	expires               int           // seconds
+	left, timeout         time.Duration // as lvx knows them
 }
 
 func (c conn) String() string {
@@ -28,6 +30,10 @@ type server struct {
 	real             netip.AddrPort
 	weight           int
 	active, inactive int
+}
+
+func (s server) String() string {
+	return fmt.Sprintf("%s, server %d: %v weight %d, %d active, %d inactive", s.service, s.order+1, s.real, s.weight, s.active, s.inactive)
 }
 
 // parseConns reads the lines of /proc/net/ip_vs_conn.

@@ -27,7 +27,7 @@ func matrix() []*record.Scenario {
 	var all []*record.Scenario
 	for _, w := range ways {
 		s := &record.Scenario{Head: record.Head{Scenario: "tcp-matrix-" + w.state, About: "all flags from both sides in state " + w.state}}
-		add := func(x record.Step) { s.Steps = append(s.Steps, x) }
+		add := s.Add
 		add(record.Step{Kind: "time goes by", Sleep: 10 * time.Second})
 		add(record.Step{Kind: "rules", Command: []string{"ipvsadm", "-R"},
 			Input: "-A -t 203.0.113.100:80 -s rr\n-a -t 203.0.113.100:80 -r 10.1.0.11:8080 -m\n-a -t 203.0.113.100:80 -r 10.1.0.12:8080 -m\n"})

@@ -61,7 +61,13 @@ func agree(t *testing.T, all []*record.Scenario) {
 	t.Log(counted)
 }
 
-func TestLvxDoesWhatTheKernelDid(t *testing.T) { agree(t, recorded(t)) }
+func TestLvxDoesWhatTheKernelDid(t *testing.T) {
+	all := recorded(t)
+	agree(t, all)
+	if *update {
+		keep(t, all)
+	}
+}
 
 // TestPlantedFaultsAreFound plants one fault after the other and looks for it
 // with the same comparison.

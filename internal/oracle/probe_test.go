@@ -17,7 +17,7 @@ import (
 type probe struct {
 	src, dst         netip.AddrPort
 	proto            uint8
-	flags            string // of TCP: FSRPAUEC
+	flags            string // of TCP: FSRPAUEC; of SCTP: chunks
 	seq, ack         uint32
 	ttl, tos         uint8
 	id               uint32
@@ -100,6 +100,8 @@ func (p *probe) segment() []byte {
 		p.ports(b)
 		binary.BigEndian.PutUint16(b[4:], uint16(len(b)))
 		return p.seal(b, 6, p.pseudo(len(b)))
+	case protoSCTP:
+		return p.association()
 	case protoICMP, protoICMP6:
 		return p.message()
 	}
@@ -265,7 +267,7 @@ func (p *probe) set(name, value string) {
 	case "dst":
 		p.dst = endpoint(value)
 	case "proto":
-		p.proto = map[string]uint8{"tcp": protoTCP, "udp": protoUDP, "icmp": protoICMP, "icmp6": protoICMP6}[value]
+		p.proto = map[string]uint8{"tcp": protoTCP, "udp": protoUDP, "sctp": protoSCTP, "icmp": protoICMP, "icmp6": protoICMP6}[value]
 		if p.proto == 0 {
 			p.proto = uint8(number())
 		}

@@ -1,9 +1,12 @@
 package oracle
 
 import (
+	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -12,11 +15,17 @@ import (
 	"github.com/lvx-lb/lvx/packet"
 )
 
-// scripts reads testdata/scenarios/*.txt; its README describes them.
+// golden begins the names of the scenarios in testdata/golden.
+const golden = "golden-"
+
+// scripts reads testdata/scenarios/*.txt and testdata/golden/*.txt; the README
+// of the first describes them.
 func scripts(t testing.TB) []*record.Scenario {
 	t.Helper()
 	files, err := filepath.Glob("testdata/scenarios/*.txt")
-	if err != nil || len(files) == 0 {
+	watched, err2 := filepath.Glob("testdata/golden/*.txt")
+	files = append(files, watched...)
+	if err = errors.Join(err, err2); err != nil || len(files) == 0 {
 		t.Fatalf("no scenarios: %v", err)
 	}
 	var all []*record.Scenario
@@ -25,7 +34,11 @@ func scripts(t testing.TB) []*record.Scenario {
 		if err != nil {
 			t.Fatal(err)
 		}
-		s, err := parseScript(strings.TrimSuffix(filepath.Base(file), ".txt"), string(text))
+		name := strings.TrimSuffix(filepath.Base(file), ".txt")
+		if slices.Contains(watched, file) {
+			name = golden + name
+		}
+		s, err := parseScript(name, string(text))
 		if err != nil {
 			t.Fatalf("%s: %v", file, err)
 		}
@@ -36,7 +49,7 @@ func scripts(t testing.TB) []*record.Scenario {
 
 func parseScript(name, text string) (*record.Scenario, error) {
 	s := &record.Scenario{Head: record.Head{Scenario: name}}
-	s.Steps = []record.Step{{Kind: "time goes by", Sleep: 10 * time.Second}} // limits of ICMP errors recover
+	s.Add(record.Step{Kind: "time goes by", Sleep: 10 * time.Second}) // limits of ICMP errors recover
 	names := map[string]string{}
 	n := 0
 	for line := range strings.Lines(text) {
@@ -57,13 +70,32 @@ func parseScript(name, text string) (*record.Scenario, error) {
 			names[words[1]] = strings.Join(words[2:], " ")
 			continue
 		}
-		step, err := parseStep(words)
-		if err != nil {
-			return nil, fmt.Errorf("line %d: %w", n, err)
+		for _, words := range each(words) {
+			step, err := parseStep(words)
+			if err != nil {
+				return nil, fmt.Errorf("line %d: %w", n, err)
+			}
+			s.Add(step)
 		}
-		s.Steps = append(s.Steps, step)
 	}
 	return s, nil
+}
+
+// each returns the words of a step; of each NAME FIRST LAST STEP several, with
+// a number in place of {NAME}.
+func each(words []string) (all [][]string) {
+	if words[0] != "each" {
+		return [][]string{words}
+	}
+	first, err := strconv.Atoi(words[2])
+	last, err2 := strconv.Atoi(words[3])
+	if err != nil || err2 != nil {
+		return nil
+	}
+	for n := first; n <= last; n++ {
+		all = append(all, strings.Fields(strings.ReplaceAll(strings.Join(words[4:], " "), "{"+words[1]+"}", strconv.Itoa(n))))
+	}
+	return all
 }
 
 func parseStep(words []string) (s record.Step, err error) {
@@ -71,6 +103,9 @@ func parseStep(words []string) (s record.Step, err error) {
 	switch words[0] {
 	case "$":
 		s.Command = words[1:]
+		if at := slices.Index(words, "<"); at > 0 {
+			s.Command, s.Input = words[1:at], strings.ReplaceAll(strings.Join(words[at+1:], " "), " ; ", "\n")+"\n"
+		}
 	case "list":
 		s.List = true
 	case "sleep":

@@ -13,10 +13,10 @@ import (
 
 // tally counts what was compared, so that a run shows what it has covered.
 type tally struct {
-	scenarios, packets, frames, lists, conns int
-	kinds                                    map[string]int // events as their author names them
-	cells                                    map[string]int // direction, state and event of TCP packets
-	allowed                                  map[string]int
+	scenarios, tries, packets, frames, lists, conns int
+	kinds                                           map[string]int // events as their author names them
+	cells                                           map[string]int // direction, state and event of TCP packets
+	allowed                                         map[string]int
 }
 
 func newTally() *tally {
@@ -35,7 +35,7 @@ func (t *tally) note(x *twin, s *record.Step) {
 		return
 	}
 	var p packet.Packet
-	if packet.Parse(slices.Clone(s.Frames[0]), &p) != packet.OK || p.Proto != packet.TCP || !p.HasPorts {
+	if packet.Parse(slices.Clone(s.Frames[0]), &p) != packet.OK || p.Proto != packet.TCP && p.Proto != packet.SCTP || !p.HasPorts {
 		return
 	}
 	state, dir := x.state(s.Frames[0])
@@ -47,17 +47,30 @@ func (t *tally) note(x *twin, s *record.Step) {
 	default:
 		state = "(no connection)"
 	}
-	t.cells[state+" "+eventNames[conntrack.EventOf(p.TCPFlags)]]++
+	event := "TCP  " + state + " " + eventNames[conntrack.EventOf(p.TCPFlags)]
+	if p.Proto == packet.SCTP {
+		event = "SCTP " + state + " " + chunkName(p.Chunk)
+	}
+	t.cells[event]++
+}
+
+func chunkName(n uint8) string {
+	for name, number := range chunks {
+		if number == n+1 {
+			return name
+		}
+	}
+	return "none"
 }
 
 func (t *tally) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d scenarios, %d packets in, %d frames, %d lists with %d connections compared\n",
-		t.scenarios, t.packets, t.frames, t.lists, t.conns)
+	fmt.Fprintf(&text, "%d scenarios (%d played again, a step was late), %d packets in, %d frames, %d lists with %d connections compared\n",
+		t.scenarios, t.tries-t.scenarios, t.packets, t.frames, t.lists, t.conns)
 	for _, part := range []struct {
 		name   string
 		counts map[string]int
-	}{{"events", t.kinds}, {"TCP packets by state", t.cells}} {
+	}{{"events", t.kinds}, {"packets by state", t.cells}} {
 		fmt.Fprintf(&text, "%s:\n", part.name)
 		for _, name := range slices.Sorted(maps.Keys(part.counts)) {
 			fmt.Fprintf(&text, "  %6d %s\n", part.counts[name], name)

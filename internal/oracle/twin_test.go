@@ -32,6 +32,8 @@ type twin struct {
 	now    time.Duration
 	fault  *fault // planted, or one that does nothing
 
+	timers  *timers
+	socket  string        // where lvx's ipvsadm finds it
 	expired uint64        // connections that ended before the scenario began
 	up      []record.Left // passed up to the kernel since the last look
 }
@@ -41,10 +43,10 @@ func newTwin(t testing.TB, f *fault) *twin {
 	if f == nil {
 		f = &fault{}
 	}
-	x := &twin{hops: dataplane.NewHops(), set: *service.NewSet(dataplane.Features), fault: &fault{}, now: time.Second}
+	x := &twin{hops: dataplane.NewHops(), set: *service.NewSet(dataplane.Features), fault: &fault{}, now: time.Second, timers: newTimers()}
 	pool := nic.NewPool(512, 4096)
 	var err error
-	if x.table, err = conntrack.New(conntrack.Config{Capacity: 4000, Seed: 1}); err != nil {
+	if x.table, err = conntrack.New(conntrack.Config{Capacity: 600, Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
 	t.Cleanup(func() { _ = x.table.Close() })
@@ -151,9 +153,13 @@ func (x *twin) run() {
 
 // advance lets time go by, a tick at a time.
 func (x *twin) advance(to time.Duration) {
-	for x.now < to {
+	for next := x.now; x.now < to; {
 		x.now = min(to, x.now+tick)
 		x.run()
+		if x.now >= epoch && (x.now >= next || x.now == to) {
+			x.timers.observe(x)
+			next = x.now + glance
+		}
 	}
 	x.collect()
 }
@@ -202,6 +208,9 @@ func (x *twin) arrive(n record.NIC, frames []record.Frame) error {
 
 // command carries out a command line of ipvsadm, or the lines of its input.
 func (x *twin) command(words []string, input string) error {
+	if words[0] == "sysctl" {
+		return x.sysctl(words[1:])
+	}
 	if len(words) != 2 || words[1] != "-R" {
 		return x.line(words[1:])
 	}
@@ -212,15 +221,36 @@ func (x *twin) command(words []string, input string) error {
 	return last
 }
 
+// sysctl carries out sysctl -qw NAME=VALUE.
+func (x *twin) sysctl(args []string) error {
+	for _, text := range x.fault.command(args)[1:] {
+		c, err := service.ParseSysctl(text)
+		if err != nil {
+			return err
+		}
+		if err := x.set.Apply(service.Edit{Op: service.SetSysctl, Sysctl: c}); err != nil {
+			return err
+		}
+	}
+	x.roster.SetSettings(x.set.Settings())
+	x.adopt()
+	return nil
+}
+
 func (x *twin) line(args []string) error {
 	c, err := admin.Parse(x.fault.command(args))
 	if err != nil {
 		return err
 	}
-	if err := x.set.Apply(c.Edit); err != nil {
+	return x.apply(c.Edit)
+}
+
+// apply carries out an edit as a director does.
+func (x *twin) apply(e service.Edit) error {
+	if err := x.set.Apply(e); err != nil {
 		return err
 	}
-	if c.Edit.Op == service.SetTimeouts {
+	if e.Op == service.SetTimeouts {
 		x.setTimeouts()
 		return nil
 	}
@@ -246,8 +276,13 @@ func (x *twin) setTimeouts() {
 	x.table.SetTimeouts(all)
 }
 
+var protoNames = map[uint8]string{protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP"}
+
 // conns lists the connections as the comparison needs them.
-func (x *twin) conns() []conn {
+func (x *twin) conns() []conn { return x.fault.conns(x.rows()) }
+
+// rows are connections and templates as they are.
+func (x *twin) rows() []conn {
 	var all []conn
 	now := conntrack.Tick(x.now / tick)
 	x.table.Walk(0, 1<<30, func(_ conntrack.Index, r *conntrack.Record) {
@@ -256,16 +291,17 @@ func (x *twin) conns() []conn {
 		}
 		pair := x.table.Pairs[r.Server]
 		c := conn{
-			proto:   map[uint8]string{protoTCP: "TCP", protoUDP: "UDP"}[r.Proto()],
+			proto:   protoNames[r.Proto()],
 			client:  r.Client().Netip(),
 			virtual: packet.Endpoint{Addr: pair.Virtual, Port: r.VPort}.Netip(),
 			real:    packet.Endpoint{Addr: pair.Real, Port: r.RPort}.Netip(),
 			state:   r.State.String(),
 			expires: int(r.Expires(now) / conntrack.Second),
+			left:    time.Duration(r.Expires(now)) * tick, timeout: time.Duration(r.Timeout) * tick,
 		}
 		all = append(all, c)
 	})
-	return x.fault.conns(append(all, x.templates(now)...))
+	return append(all, x.templates(now)...)
 }
 
 // templates lists the clients that persistent services remember.
@@ -277,11 +313,11 @@ func (x *twin) templates(now conntrack.Tick) []conn {
 			state = "ASSURED"
 		}
 		all = append(all, conn{
-			proto:   map[uint8]string{protoTCP: "TCP", protoUDP: "UDP"}[t.Proto],
+			proto:   protoNames[t.Proto],
 			client:  netip.AddrPortFrom(t.Client.Netip(), 0),
 			virtual: netip.AddrPortFrom(t.Server.Service().Key.Address.Addr(), t.VPort),
 			real:    netip.AddrPortFrom(t.Server.Address.Address.Addr(), t.RPort),
-			state:   state, expires: int(t.Expires / conntrack.Second),
+			state:   state, expires: int(t.Expires / conntrack.Second), left: time.Duration(t.Expires) * tick,
 		})
 	})
 	return all
@@ -291,7 +327,7 @@ func (x *twin) templates(now conntrack.Tick) []conn {
 func (x *twin) servers() []server {
 	var all []server
 	for _, s := range x.set.Services() {
-		name := fmt.Sprintf("%s %v", map[service.Protocol]string{service.TCP: "TCP", service.UDP: "UDP"}[s.Protocol], s.Address)
+		name := fmt.Sprintf("%s %v", protoNames[uint8(s.Protocol)], s.Address)
 		for i, v := range s.Servers {
 			active, inactive := x.roster.Find(s.Key, v.Address).Counts()
 			all = append(all, server{name, i, v.Address, v.Weight, int(active), int(inactive)})

@@ -31,7 +31,8 @@ var (
 	}
 	programs = []string{"bash", "busybox", "curl", "ethtool", "iperf3", "ip", "ipvsadm", "ping", "kmod", "sysctl"}
 	modules  = []string{"igb", "e1000e", "vmxnet3", "virtio_pci", "virtio_net", "veth", "8021q", "ip_vs", "ip_vs_rr", "pktgen",
-		"crc32c_generic", "tun", "ip_vs_wrr", "ip_vs_wlc", "ip_vs_mh"}
+		"crc32c_generic", "tun", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_fo", "ip_vs_ovf", "ip_vs_lblc", "ip_vs_lblcr",
+		"ip_vs_dh", "ip_vs_sh", "ip_vs_mh", "ip_vs_sed", "ip_vs_nq"}
 )
 
 // store is the cache folder: what was unpacked and built stays there.

@@ -13,6 +13,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"strings"
 	"time"
 )
 
@@ -22,11 +23,13 @@ type Head struct {
 	About    string `json:"about,omitempty"`
 	Seed     uint64 `json:"seed,omitempty"`
 	Kernel   string `json:"kernel,omitempty"` // that made the recording
+	Tries    int    `json:"tries,omitempty"`  // how often it was played until no step was late
 }
 
 // Step is one thing that happens: frames arrive at once, a command is given,
 // time goes by, or the tables are read.
 type Step struct {
+	Due     time.Duration `json:"due"`            // when, since the scenario began
 	Kind    string        `json:"kind,omitempty"` // what its author meant by it
 	NIC     NIC           `json:"nic,omitempty"`  // where the frames arrive
 	Frames  []Frame       `json:"frames,omitempty"`
@@ -39,7 +42,7 @@ type Step struct {
 
 // Result is what the kernel made of a Step.
 type Result struct {
-	At       time.Duration `json:"at"` // on the guest's clock, when the step began
+	At       time.Duration `json:"at"` // when the step began, since the scenario began
 	Code     int           `json:"code,omitempty"`
 	Output   string        `json:"output,omitempty"`
 	Out      []Left        `json:"out,omitempty"`   // frames that left the director
@@ -84,6 +87,48 @@ type Scenario struct {
 	Head
 	Steps []Step
 }
+
+// Takes is how long a step and what it leads to may take. A guest needs a
+// fraction of it.
+func (s *Step) Takes() time.Duration {
+	switch {
+	case s.Sleep > 0:
+		return s.Sleep
+	case len(s.Command) > 0:
+		return 200*time.Millisecond + time.Duration(strings.Count(s.Input, "\n"))*20*time.Millisecond
+	}
+	return 20 * time.Millisecond
+}
+
+// Add appends a step, due when the one before it has had its time.
+func (s *Scenario) Add(step Step) {
+	step.Due = s.End()
+	s.Steps = append(s.Steps, step)
+}
+
+// End is when the last step has had its time.
+func (s *Scenario) End() time.Duration {
+	if len(s.Steps) == 0 {
+		return 0
+	}
+	last := &s.Steps[len(s.Steps)-1]
+	return last.Due + last.Takes()
+}
+
+// Late is by how much the latest step began after it was due. More than
+// MostLate makes a recording void: its timers are not those that its author
+// kept clear of.
+func (s *Scenario) Late() (most time.Duration) {
+	for i := range s.Steps {
+		if r := s.Steps[i].Result; r != nil {
+			most = max(most, r.At-s.Steps[i].Due)
+		}
+	}
+	return most
+}
+
+// MostLate is what a recording may be late by.
+const MostLate = 20 * time.Millisecond
 
 // Write writes scenarios one after the other.
 func Write(w io.Writer, all ...*Scenario) error {
