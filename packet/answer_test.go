@@ -79,6 +79,17 @@ func TestResetReflectsTheClassWithoutCongestionBits(t *testing.T) {
 	}
 }
 
+func TestErrorsKeepTheKindOfServiceOfWhatTheyAreAbout(t *testing.T) {
+	s := udp4("198.51.100.7:40000", "192.0.2.1:53", nil)
+	s[1].(*layers.IPv4).TOS = 0xf7
+	var p Packet
+	Parse(build(64, s...), &p)
+	dst := make([]byte, 1600)
+	if got := answered(t, dst, BuildError(dst, &p, addr("192.0.2.1"), Unreachable, 1, 0)); got.TOS != 0xd6 {
+		t.Errorf("class %#x", got.TOS)
+	}
+}
+
 func TestErrorsQuoteAsMuchAsTheyMay(t *testing.T) {
 	for _, c := range []struct {
 		name    string

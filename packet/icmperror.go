@@ -8,6 +8,7 @@ const (
 	maxError   = 576
 	maxError6  = 1280
 	controlTOS = 0xc0 // precedence of network control, which IPv6 does without
+	serviceTOS = 0x1e // and the kind of service, which is that of the packet
 )
 
 // MayError reports whether an ICMP error may be sent about p: never about
@@ -38,9 +39,9 @@ func MayError(p *Packet) bool {
 // "packet too big". IPv4 options that record the way are echoed, src among
 // them. The frame has no VLAN tag and goes back to where p came from.
 func BuildError(dst []byte, p *Packet, src Addr, typ, code uint8, mtu uint32) int {
-	room, proto, tos := maxError-ipv4Len-icmpLen, ICMP, uint8(controlTOS)
-	if p.V6 {
-		room, proto, tos = maxError6-ipv6Len-icmpLen, ICMPv6, 0
+	room, proto, tos := maxError6-ipv6Len-icmpLen, ICMPv6, uint8(0)
+	if !p.V6 {
+		room, proto, tos = maxError-ipv4Len-icmpLen, ICMP, controlTOS|p.Data[p.L3+1]&serviceTOS
 	}
 	var space [maxOptions]byte
 	options, ok := echo(&space, p, src)
