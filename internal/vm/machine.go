@@ -112,7 +112,7 @@ func (m *Machine) qemu(t toolbox, img image, cfg Config) *exec.Cmd {
 		"-chardev", "socket,id=line,server=on,wait=off,path=" + filepath.Join(m.dir, "line"),
 		"-serial", "stdio", "-serial", "chardev:line",
 		"-kernel", img.kernel, "-initrd", filepath.Join(m.dir, "initramfs"),
-		"-append", "console=ttyS0 panic=1 quiet loglevel=4 mitigations=off tsc=reliable",
+		"-append", "console=ttyS0 panic=1 quiet loglevel=4 mitigations=off tsc=reliable no_timer_check",
 	}
 	if cfg.Dense {
 		args = append(args, "-icount", "shift=0,sleep=off")
