@@ -31,21 +31,28 @@ func (p endpoints) delete(e steerEndpoint) error {
 	return p.hint(e, -1)
 }
 
-// clear deletes all keys.
+// clear deletes all keys, and all hints: somebody who crashed may have written
+// one without the other.
 func (p endpoints) clear() error {
 	for {
 		var e steerEndpoint
 		err := p.keys.NextKey(nil, &e)
 		if errors.Is(err, ebpf.ErrKeyNotExist) {
-			return nil
+			break
 		}
 		if err == nil {
-			err = p.delete(e)
+			err = remove(p.keys, &e)
 		}
 		if err != nil {
 			return err
 		}
 	}
+	for at := range p.hints.MaxEntries() {
+		if err := p.hints.Put(at, &steerHint{}); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // hint counts key e in (1) or out (-1) in its hint. A key that is there stays

@@ -66,6 +66,21 @@ func TestAClearedSteeringHasNoHints(t *testing.T) {
 	}
 }
 
+// A director may crash at any step, and the next one goes on with its maps.
+func TestAClearedSteeringForgetsHalfAChange(t *testing.T) {
+	d := newStand(t)
+	l, addr := Link{Ifindex: d.public}, netip.MustParseAddr("203.0.113.9")
+	e, err := endpointOf(l, 17, addr, 53)
+	must(t, err)
+	must(t, put(d.objects.Services, &e, uint32(1))) // and no hint
+	must(t, d.Clear())
+	must(t, d.AddService(l, 17, addr, 53))
+	f := frame{dst: publicMAC}.ethernet(udp("198.51.100.7:40000", "203.0.113.9:53"))
+	if got := d.run(t, d.public, 0, f); got != redirect {
+		t.Errorf("verdict %d, want %d", got, redirect)
+	}
+}
+
 func TestDoorsThatShareAnEntranceAreToldApart(t *testing.T) {
 	d := newStand(t)
 	syn := tcp("198.51.100.7:40000", "192.0.2.1:80")
