@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"net/netip"
+	"slices"
 	"time"
 
 	"github.com/lvx-lb/lvx/conntrack"
@@ -78,8 +79,9 @@ func (d *Director) replace(set *service.Set) error {
 	if d.closed {
 		return ErrClosed
 	}
-	old := d.set
+	old, past := d.set, slices.Clone(d.marking.past)
 	if err := d.install(set); err != nil {
+		d.set, d.marking.past = old, past // nobody came by the rules of set
 		return errors.Join(err, d.install(old))
 	}
 	return nil

@@ -20,7 +20,7 @@ import (
 
 // forwarding runs a director between two veths, in a network of its own, until
 // the end of b.
-func forwarding(b *testing.B, addVIPs bool) *Director {
+func forwarding(b testing.TB, addVIPs bool) *Director {
 	if os.Geteuid() != 0 {
 		b.Skip("network namespaces and AF_XDP need root")
 	}
@@ -75,7 +75,7 @@ func server(k int) service.Server {
 }
 
 // apply carries out edits and returns the processor's time.
-func apply(b *testing.B, d *Director, edits ...service.Edit) time.Duration {
+func apply(b testing.TB, d *Director, edits ...service.Edit) time.Duration {
 	before := used()
 	if err := d.Apply(b.Context(), edits); err != nil {
 		b.Fatal(err)

@@ -17,6 +17,7 @@ type marking struct {
 	rules []service.MarkRule // that zones were made of: past ones, then present ones
 	zones [][]service.Zone   // by link
 	told  bool               // steering has some
+	open  bool               // and other ones may be wanted
 }
 
 // Marks returns the mark rules in the order in which they count.
@@ -56,7 +57,7 @@ func (m *marking) lay(present []service.MarkRule, l *links) {
 	if m.zones != nil && slices.Equal(rules, m.rules) {
 		return
 	}
-	m.rules, m.zones = rules, nil
+	m.rules, m.zones, m.open = rules, nil, true
 	for _, f := range l.list {
 		m.zones = append(m.zones, service.Zones(rules, f.name))
 	}
@@ -82,7 +83,9 @@ func (d *Director) steerMarks() error {
 		return nil
 	}
 	m.told = true
-	m.lay(d.set.Marks(), d.links)
+	if m.lay(d.set.Marks(), d.links); !m.open {
+		return nil
+	}
 	for i, f := range d.links.list {
 		var zones []bpf.Zone
 		for _, z := range m.zones[i] {
@@ -94,7 +97,7 @@ func (d *Director) steerMarks() error {
 			return err
 		}
 	}
-	m.told = len(wanted) > 0
+	m.told, m.open = len(wanted) > 0, false
 	return nil
 }
 
@@ -114,23 +117,8 @@ func (d *Director) forgetMarks() error {
 	if len(past) == 0 {
 		return nil
 	}
-	marks := map[uint32]service.Key{} // by slot
-	for _, s := range d.roster.Servers() {
-		marks[s.Slot] = s.Service().Key
-	}
 	needed := make([]bool, len(past))
-	for _, w := range d.workers {
-		table := w.Table()
-		for at := conntrack.Index(0); at != conntrack.None; {
-			w.Do(func() {
-				at = table.Walk(at, connsAtOnce, func(i conntrack.Index, r *conntrack.Record) {
-					if r.Flags&conntrack.Elsewhere != 0 {
-						needs(past, needed, marks[r.Server], service.Protocol(r.Proto()), endpointOf(table, i, r))
-					}
-				})
-			})
-		}
-	}
+	d.arrivals(func(a arrival) { needs(past, needed, a) })
 	var kept []service.MarkRule
 	for i, r := range past {
 		if needed[i] {
@@ -147,10 +135,52 @@ func (d *Director) forgetMarks() error {
 	return d.steer()
 }
 
+// arrival is what the mark of a connection's packets was chosen by, and for.
+type arrival struct {
+	mark  service.Key
+	proto service.Protocol
+	to    netip.AddrPort
+}
+
+// maxArrivals bounds how many are remembered, so as not to be told twice.
+const maxArrivals = 1 << 16
+
+// arrivals calls do for how the connections came that have a VIP of their own.
+// Workers only copy: to go through all rules would keep them from packets.
+func (d *Director) arrivals(do func(arrival)) {
+	marks := map[uint32]service.Key{} // by slot
+	for _, s := range d.roster.Servers() {
+		marks[s.Slot] = s.Service().Key
+	}
+	seen, part := map[arrival]bool{}, make([]arrival, 0, connsAtOnce)
+	for _, w := range d.workers {
+		table := w.Table()
+		for at := conntrack.Index(0); at != conntrack.None; {
+			part = part[:0]
+			w.Do(func() {
+				at = table.Walk(at, connsAtOnce, func(i conntrack.Index, r *conntrack.Record) {
+					if r.Flags&conntrack.Elsewhere != 0 {
+						part = append(part, arrival{marks[r.Server], service.Protocol(r.Proto()), endpointOf(table, i, r)})
+					}
+				})
+			})
+			for _, a := range part {
+				if !seen[a] {
+					seen[a] = true
+					do(a)
+				}
+			}
+			if len(seen) > maxArrivals {
+				clear(seen)
+			}
+		}
+	}
+}
+
 // needs notes which rules a connection may have come by.
-func needs(rules []service.MarkRule, needed []bool, k service.Key, p service.Protocol, to netip.AddrPort) {
+func needs(rules []service.MarkRule, needed []bool, a arrival) {
 	for i := range rules {
-		if r := &rules[i]; !needed[i] && r.Key() == k && r.Takes(p, to) {
+		if r := &rules[i]; !needed[i] && r.Key() == a.mark && r.Takes(a.proto, a.to) {
 			needed[i] = true
 		}
 	}

@@ -82,6 +82,9 @@ func familyOf(k service.Key) int {
 // everywhere claims the key of a service on all links, or its mark.
 func (w *wanted) everywhere(k service.Key, by int) {
 	if k.Mark != 0 {
+		if w.marks[k] == 0 || w.marks[k]+by == 0 {
+			w.marking.open = true
+		}
 		if w.marks[k] += by; w.marks[k] == 0 {
 			delete(w.marks, k)
 		}

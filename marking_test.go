@@ -1,0 +1,58 @@
+package lvx
+
+import (
+	"errors"
+	"net/netip"
+	"testing"
+	"time"
+
+	"github.com/lvx-lb/lvx/bpf"
+	"github.com/lvx-lb/lvx/service"
+)
+
+// marked makes the edits of a service by firewall mark.
+func marked(mark uint32) (edits []service.Edit) {
+	v := service.Service{Key: service.Key{Mark: mark}, Scheduler: "rr"}
+	return []service.Edit{{Op: service.AddService, Service: v}, {Op: service.AddServer, Service: v, Server: server(int(mark))}}
+}
+
+func rule(mark uint32, prefix string, port uint16) service.Edit {
+	return service.Edit{Op: service.AddMark, Mark: service.MarkRule{Mark: mark, Prefix: netip.MustParsePrefix(prefix), From: port, To: port}}
+}
+
+// scattered makes rules for more ranges of ports than a zone has room for.
+func scattered(mark uint32) (edits []service.Edit) {
+	for i := range uint16(65) {
+		edits = append(edits, rule(mark, "203.0.113.0/24", 100+2*i))
+	}
+	return edits
+}
+
+func TestRulesThatSteeringCannotHoldLeaveNothingBehind(t *testing.T) {
+	d := forwarding(t, false)
+	apply(t, d, append(marked(5), rule(5, "203.0.113.0/24", 80))...)
+	if err := d.Apply(t.Context(), scattered(5)); !errors.Is(err, bpf.ErrFull) {
+		t.Fatalf("too many ranges: %v, want %v", err, bpf.ErrFull)
+	}
+	if rules, err := d.Marks(t.Context()); err != nil || len(rules) != 1 {
+		t.Errorf("rules %v, %v, want the first", rules, err)
+	}
+	apply(t, d, rule(5, "203.0.113.0/24", 443))
+}
+
+// What a director costs that has nothing to do, with as many rules as it may have.
+func BenchmarkSecond(b *testing.B) {
+	d := forwarding(b, false)
+	edits, cpu := marked(5), time.Duration(0)
+	for i := range service.MaxMarks {
+		a := netip.AddrFrom4([4]byte{203, 0, byte(i >> 8), byte(i)})
+		edits = append(edits, rule(5, netip.PrefixFrom(a, 32).String(), 80))
+	}
+	apply(b, d, edits...)
+	for b.Loop() {
+		before := used()
+		d.everySecond(1)
+		cpu += used() - before
+	}
+	b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/second")
+}
