@@ -112,16 +112,14 @@ func (w *Worker) retell(b *Batch, i int, d *dialog) bool {
 		b.finish(i, Drop, FTPSplit)
 		return false
 	}
-	seq := p.Seq()
-	at, end := p.Text()
+	at, end, whole := d.splice.Within(p)
 	d.splice.Shift(p)
-	if !d.splice.Open() || end == at || int32(seq-d.splice.From) > 0 || int32(seq+uint32(end-at)-d.splice.End) < 0 {
+	if !whole {
 		return true
 	}
 	virtual := w.table.Virtual(b.conn[i])
 	text := d.given.AppendTo(w.scratch[:0], packet.Endpoint{Addr: virtual, Port: d.port})
-	first := at + int(d.splice.From-seq)
-	if !p.ReplaceText(w.roomOf(b, i), first, first+int(d.splice.End-d.splice.From), text) {
+	if !p.ReplaceText(w.roomOf(b, i), at, end, text) {
 		b.finish(i, Drop, NoFrame)
 		return false
 	}

@@ -28,6 +28,18 @@ func (s *Splice) Cuts(p *Packet) bool {
 	return int32(from-s.From) > 0 || int32(to-s.End) < 0
 }
 
+// Within returns where in Data the text lies, if the segment p, with the
+// sender's sequence number, holds all of it.
+func (s *Splice) Within(p *Packet) (at, end int, ok bool) {
+	at, end = p.Text()
+	ahead, long := s.From-p.Seq(), s.End-s.From
+	if !s.Open() || uint64(ahead)+uint64(long) > uint64(end-at) {
+		return 0, 0, false
+	}
+	at += int(ahead)
+	return at, at + int(long), true
+}
+
 // Shift gives a segment of the sender the receiver's sequence number.
 func (s *Splice) Shift(p *Packet) {
 	seq, more := p.Seq(), s.Before

@@ -75,13 +75,13 @@ func TestAStreamIsHeardWithTheOtherText(t *testing.T) {
 		if cut || from > x.at && from < x.end {
 			continue
 		}
+		first, last, whole := s.Within(&p)
+		if whole != (from <= x.at && to >= x.end) {
+			t.Fatalf("%d to %d of a text from %d to %d: whole %v", from, to, x.at, x.end, whole)
+		}
 		s.Shift(&p)
-		if from <= x.at && to >= x.end {
-			at, _ := p.Text()
-			room := append(p.Data, make([]byte, 64)...)
-			if !p.ReplaceText(room, at+x.at-from, at+x.end-from, []byte(x.text)) {
-				t.Fatal("no room")
-			}
+		if whole && !p.ReplaceText(append(p.Data, make([]byte, 64)...), first, last, []byte(x.text)) {
+			t.Fatal("no room")
 		}
 		var again Packet
 		if Parse(p.Data, &again) != OK || !same(p, again) {
@@ -196,6 +196,10 @@ func FuzzSplice(f *testing.F) {
 		s := Splice{from, end, before, after}
 		size, valid := len(p.Data), VerifyChecksums(p.Data) == nil
 		s.Cuts(&p)
+		at, stop := p.Text()
+		if first, last, whole := s.Within(&p); whole && (first < at || last < first || last > stop) {
+			t.Fatalf("the text from %d to %d has a part from %d to %d", at, stop, first, last)
+		}
 		s.Shift(&p)
 		s.Unshift(&p)
 		if len(p.Data) != size || Parse(p.Data, &again) != OK || !same(p, again) {
