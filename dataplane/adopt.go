@@ -27,5 +27,4 @@ func (w *Worker) Adopt(c *Config, stats []Stat) {
 		w.control = make([]uint32, w.table.Slots())
 	}
 	w.takeSides(c)
-	w.takeSides(c)
 }

@@ -2,9 +2,11 @@ package dataplane
 
 import "github.com/lvx-lb/lvx/conntrack"
 
+const expireVisits = 256 // of the table's records in a round
+
 // expire ends connections whose time has come and looks at what is held.
 func (w *Worker) expire() {
-	w.table.Expire(w.tick, 256)
+	w.overdue = w.table.Expire(w.tick, expireVisits) == expireVisits
 	w.Counters.Expired += uint64(len(w.table.Gone()))
 	w.settleGone()
 	w.goOnSevering()
@@ -75,7 +77,7 @@ func (w *Worker) endSpent() {
 
 // sweeps reports whether there is work that should not wait.
 func (w *Worker) sweeps() bool {
-	return w.defence.weak.left > 0 || w.orphans.left > 0 || w.masterless >= 0 || w.severing.left > 0
+	return w.overdue || w.defence.weak.left > 0 || w.orphans.left > 0 || w.masterless >= 0 || w.severing.left > 0
 }
 
 // dropOrphans ends the connections of deleted servers after each deletion, if

@@ -153,6 +153,7 @@ type Worker struct {
 	orphans    sweep  // for connections of deleted servers
 	masterless int    // the next template to look at for it, -1 = none
 	severing   sweep  // and of those that are given up
+	overdue    bool   // more connections have ended than a round takes
 
 	crew    *Crew // nil: w works alone
 	self    int

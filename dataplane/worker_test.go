@@ -259,6 +259,24 @@ func TestAWorkerNapsOnlyAfterWork(t *testing.T) {
 	}
 }
 
+// What ends at the same time is more than one round can end.
+func TestAWorkerSleepsOnlyWhenAllThatIsOverHasEnded(t *testing.T) {
+	s := crowd(t, sizes{conns: 1000, frames: 64, ring: 64})
+	w := s.worker
+	for i := range 600 {
+		n, frame := s.bytesOf(fmt.Sprintf("public 198.51.100.7:%d -> 192.0.2.1:53 udp 9", 1+i))
+		s.nics[n].Inject(frame)
+		w.Round(s.now)
+	}
+	s.now += 400 * Second
+	for left := []int{344, 88, 0}; len(left) > 0; left = left[1:] {
+		w.Round(s.now)
+		if n := w.Table().Len(); n != left[0] || w.sweeps() != (n > 0) {
+			t.Errorf("%d connections are left, not %d; more to do: %t", n, left[0], w.sweeps())
+		}
+	}
+}
+
 func eventually(t *testing.T, true func() bool) {
 	t.Helper()
 	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
