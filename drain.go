@@ -18,7 +18,7 @@ const drainStep = time.Second
 // server with weight 0, and its connections alone.
 func (d *Director) Drain(ctx context.Context, x service.Drain, tell func(service.Left) error) error {
 	if x.Deadline < 0 {
-		return fmt.Errorf("drain %v: %w: deadline", x.Server, service.ErrInvalid)
+		return fmt.Errorf("drain %v: %w: a deadline of %v", x.Server, service.ErrInvalid, x.Deadline)
 	}
 	if err := d.quiesce(ctx, x); err != nil {
 		return fmt.Errorf("drain %v: %w", x.Server, err)

@@ -32,8 +32,11 @@ func Dial(ctx context.Context, path string) (*Client, error) {
 func (c *Client) connect(ctx context.Context) (net.Conn, error) {
 	var d net.Dialer
 	conn, err := d.DialContext(ctx, "unix", c.path)
-	if err != nil {
-		return nil, fmt.Errorf("%w at %s (is `lvx run` running?): %w", ErrUnreachable, c.path, err)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return nil, ctx.Err()
+	case err != nil:
+		return nil, unreachable(c.path, err)
 	}
 	return conn, nil
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"slices"
 
 	"github.com/lvx-lb/lvx/service"
 )
@@ -22,8 +23,9 @@ RULE is: MARK to PREFIX [tcp|udp|sctp|any [PORT|FIRST-LAST]] [on NIC]
 
 A packet has the mark of the first rule that fits, and goes to the service of
 that mark, ipvsadm -A -f MARK (-6 for IPv6), if there is one. Connections outlive
-their rule. lvx mark list > FILE saves the rules; lvx run --marks FILE starts
-with them, and lvx mark add - reads them from standard input, all or none.
+their rule. lvx save keeps the rules with the services. lvx mark list > FILE keeps
+them alone; lvx run --marks FILE starts with such, and lvx mark add - reads them
+from standard input, all or none.
 `
 
 // RunMark shows and changes the mark rules of the director at socket and
@@ -31,18 +33,18 @@ with them, and lvx mark add - reads them from standard input, all or none.
 func RunMark(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.Writer, socket string) int {
 	t := tool{ctx: ctx, in: stdin, out: stdout, errs: stderr, socket: socket}
 	if len(args) == 0 {
-		return t.fail(exitUsage, "what? lvx mark -h tells the commands")
+		return t.fail(exitUsage, "lvx mark: which command? `lvx mark -h` lists them")
 	}
 	verb, words := args[0], args[1:]
 	op := map[string]service.Op{"add": service.AddMark, "del": service.DeleteMark, "flush": service.ClearMarks}[verb]
 	switch {
-	case verb == "-h" || verb == "--help" || verb == "help":
+	case verb == "help" || slices.ContainsFunc(args, func(word string) bool { return word == "-h" || word == "--help" }):
 		fmt.Fprint(stdout, markHelp)
 		return 0
 	case op == 0 && verb != "list":
-		return t.fail(exitUsage, fmt.Sprintf("no command %q; lvx mark -h tells the commands", verb))
+		return t.fail(exitUsage, fmt.Sprintf("lvx mark: no command %q; `lvx mark -h` lists them", verb))
 	case (verb == "list" || verb == "flush") && len(words) > 0:
-		return t.fail(exitUsage, fmt.Sprintf("unexpected argument %q", words[0]))
+		return t.fail(exitUsage, fmt.Sprintf("lvx mark %s: unexpected argument %q", verb, words[0]))
 	case verb == "list":
 		return t.listMarks()
 	}
@@ -127,7 +129,7 @@ func (t *tool) changeMarks(edits []service.Edit) int {
 
 func (t *tool) marksRefused(err error) int {
 	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrForbidden) {
-		return t.fail(exitUsage, t.unreachable(err).Error())
+		return t.fail(exitUsage, unreachable(t.socket, err).Error())
 	}
 	return t.fail(exitRefused, err.Error())
 }

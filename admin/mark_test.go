@@ -40,11 +40,12 @@ func TestMarkShowsAndChangesRules(t *testing.T) {
 		{"list", "", 0, range6, ""},
 		{"add 5 to 192.0.2.1 icmp", "", 2, "", "invalid operation: protocol \"icmp\" is not tcp, udp, sctp or any\n"},
 		{"add", "", 2, "", "invalid operation: a mark rule is MARK to PREFIX [PROTOCOL [PORTS]] [on NIC]\n"},
-		{"list all", "", 2, "", "unexpected argument \"all\"\n"},
-		{"flush all", "", 2, "", "unexpected argument \"all\"\n"},
-		{"show", "", 2, "", "no command \"show\"; lvx mark -h tells the commands\n"},
-		{"", "", 2, "", "what? lvx mark -h tells the commands\n"},
+		{"list all", "", 2, "", "lvx mark list: unexpected argument \"all\"\n"},
+		{"flush all", "", 2, "", "lvx mark flush: unexpected argument \"all\"\n"},
+		{"show", "", 2, "", "lvx mark: no command \"show\"; `lvx mark -h` lists them\n"},
+		{"", "", 2, "", "lvx mark: which command? `lvx mark -h` lists them\n"},
 		{"-h", "", 0, markHelp, ""},
+		{"add -h", "", 0, markHelp, ""},
 	} {
 		if code, out, errs := run(c.line, c.stdin); code != c.code || out != c.out || errs != c.errs {
 			t.Errorf("mark %s: %d\n%s%s", c.line, code, out, errs)

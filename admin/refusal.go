@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 
 	"github.com/lvx-lb/lvx/service"
 )
@@ -18,6 +19,19 @@ var (
 	ErrVersion     = errors.New("no version of the protocol in common")
 	ErrRunning     = errors.New("another director holds the socket")
 )
+
+// unreachable is ErrUnreachable for the socket at path, in one sentence
+// whatever the cause: nobody listens, or only root may call.
+func unreachable(path string, cause error) error {
+	if errors.Is(cause, ErrUnreachable) {
+		return cause
+	}
+	hint := ""
+	if errors.Is(cause, fs.ErrPermission) || errors.Is(cause, ErrForbidden) {
+		hint = ": permission denied, you must be root"
+	}
+	return fmt.Errorf("%w at %s (is `lvx run` running?)%s", ErrUnreachable, path, hint)
+}
 
 // refusals are the errors that cross the socket by code, with what ipvsadm
 // prints for them.

@@ -6,7 +6,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
 	"sync"
 
 	"github.com/lvx-lb/lvx/service"
@@ -120,24 +119,16 @@ func (t *tool) reach() error {
 	}
 	d, err := Dial(t.ctx, t.socket)
 	if err != nil {
-		return t.unreachable(err)
+		return err
 	}
 	t.director = d
 	return nil
 }
 
-func (t *tool) unreachable(err error) error {
-	text := fmt.Sprintf("no director reachable at %s (is `lvx run` running?)", t.socket)
-	if errors.Is(err, fs.ErrPermission) || errors.Is(err, ErrForbidden) {
-		text += ": permission denied, you must be root"
-	}
-	return errors.New(text)
-}
-
 // refused tells why the director did not carry out edit.
 func (t *tool) refused(err error, edit *service.Edit) (code int, ends bool) {
 	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrForbidden) {
-		return t.fail(exitUsage, t.unreachable(err).Error()), true
+		return t.fail(exitUsage, unreachable(t.socket, err).Error()), true
 	}
 	return t.fail(exitRefused, sentence(err, edit)), false
 }

@@ -14,9 +14,9 @@ const sysctlHelp = `lvx adm sysctl NAME...           show settings
 lvx adm sysctl NAME=VALUE...     change settings, all of them or none
 lvx adm sysctl -a                show all settings
 
-The names and values are those of IPVS, with or without ` + service.SysctlPrefix + `.
-Changes last until the director stops; lvx run --sysctl NAME=VALUE sets one
-at its start.
+NAME is a sysctl of IPVS, with or without ` + service.SysctlPrefix + ` before it. Changes
+last until the director stops; lvx run --sysctl NAME=VALUE sets one at its start,
+and lvx save keeps them.
 `
 
 // RunSysctl shows and changes settings of the director at socket as sysctl(8)
@@ -36,7 +36,7 @@ func RunSysctl(ctx context.Context, args []string, stdout, stderr io.Writer, soc
 			}
 		case word == "-w" || word == "--write": // as sysctl(8) has it; the equals sign says it all
 		case strings.HasPrefix(word, "-"):
-			return t.fail(exitUsage, fmt.Sprintf("unknown option %s; lvx adm sysctl -h tells the options", word))
+			return t.fail(exitUsage, fmt.Sprintf("lvx adm sysctl: unknown option %s; `lvx adm sysctl -h` tells the options", word))
 		default:
 			name, _, writes := strings.Cut(word, "=")
 			names = append(names, strings.TrimSpace(name))
@@ -84,7 +84,7 @@ func (t *tool) sysctl(names []string, edits []service.Edit, stdout io.Writer) in
 
 func (t *tool) sysctlRefused(err error) int {
 	if errors.Is(err, ErrUnreachable) || errors.Is(err, ErrForbidden) {
-		return t.fail(exitUsage, t.unreachable(err).Error())
+		return t.fail(exitUsage, unreachable(t.socket, err).Error())
 	}
 	return t.fail(exitRefused, err.Error())
 }

@@ -27,7 +27,7 @@ func TestSysctlShowsAndChangesSettings(t *testing.T) {
 		{"nonsense=1 secure_tcp=3", 255, "", "set sysctl nonsense: no such sysctl: nonsense\n"},
 		{"secure_tcp", 0, "net.ipv4.vs.secure_tcp = 0\n", ""}, // all or none
 		{"sloppy_tcp=on", 2, "", "invalid operation: \"sloppy_tcp=on\" is not NAME=NUMBER\n"},
-		{"-x", 2, "", "unknown option -x; lvx adm sysctl -h tells the options\n"},
+		{"-x", 2, "", "lvx adm sysctl: unknown option -x; `lvx adm sysctl -h` tells the options\n"},
 		{"", 2, "", strings.TrimSpace(sysctlHelp) + "\n"},
 		{"-h", 0, sysctlHelp, ""},
 	} {

@@ -26,7 +26,7 @@ var deviations = [...]Deviation{
 	}, {
 		Name: "idle-probes", Switch: IdleProbes, Default: true,
 		IPVS: "an established TCP connection is forgotten when it was idle for its timeout",
-		LVX:  "its ends are asked first whether they know it: if both do, its time begins anew, else both are reset",
+		LVX:  "the ends of an established TCP connection that was idle for its timeout are asked first whether they know it: if both do, its time begins anew, else both are reset",
 	}, {
 		Name: "idle-resets", Switch: IdleResets,
 		IPVS: "both ends of a forgotten TCP connection learn of it with their next packet",

@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -16,49 +14,49 @@ import (
 
 // runAdm is ipvsadm, and what ipvsadm leaves to sysctl.
 func runAdm(ctx context.Context, args []string, std stdio) int {
+	socket, args := socketAhead(args)
 	if len(args) > 0 && args[0] == "sysctl" {
-		return admin.RunSysctl(ctx, args[1:], std.out, std.err, socketPath())
+		return admin.RunSysctl(ctx, args[1:], std.out, std.err, socket)
 	}
-	return runIpvsadm(ctx, args, std)
+	return admin.Run(ctx, args, std.in, std.out, std.err, socket, admin.Names{})
+}
+
+// socketAhead takes --socket PATH from before words that are not lvx's own.
+func socketAhead(args []string) (socket string, rest []string) {
+	if len(args) > 0 {
+		if path, ok := strings.CutPrefix(args[0], "--socket="); ok {
+			return path, args[1:]
+		}
+		if args[0] == "--socket" && len(args) > 1 {
+			return args[1], args[2:]
+		}
+	}
+	return socketPath(), args
 }
 
 func runMark(ctx context.Context, args []string, std stdio) int {
-	return admin.RunMark(ctx, args, std.in, std.out, std.err, socketPath())
+	socket, args := socketAhead(args)
+	return admin.RunMark(ctx, args, std.in, std.out, std.err, socket)
 }
 
 func runIpvsadm(ctx context.Context, args []string, std stdio) int {
 	return admin.Run(ctx, args, std.in, std.out, std.err, socketPath(), admin.Names{})
 }
 
-// asking parses the options of a command that only needs the socket.
-func asking(name string, args []string, std stdio, more func(*flag.FlagSet)) (socket string, code int, ok bool) {
-	socket, rest, code, ok := askingWith(name, args, std, more)
-	if ok && len(rest) > 0 {
-		fmt.Fprintf(std.err, "lvx %s: unexpected argument %q\n", name, rest[0])
-		return "", exitUsage, false
-	}
-	return socket, code, ok
-}
-
-// askingWith is asking for a command that takes words, too.
-func askingWith(name string, args []string, std stdio, more func(*flag.FlagSet)) (socket string, rest []string, code int, ok bool) {
-	f := flag.NewFlagSet("lvx "+name, flag.ContinueOnError)
-	f.SetOutput(std.err)
-	f.StringVar(&socket, "socket", socketPath(), "`PATH` of the director's socket")
+// asking parses the options of a command that asks the director, behind which
+// at most so many words may stand.
+func asking(name string, args []string, std stdio, words int, more func(*options)) (socket string, rest []string, code int, ok bool) {
+	o := optionsOf(name, std)
+	o.StringVar(&socket, "socket", socketPath(), "`PATH` of the director's socket")
 	if more != nil {
-		more(f)
+		more(o)
 	}
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return "", nil, exitOK, false
-		}
-		return "", nil, exitUsage, false
-	}
-	return socket, f.Args(), exitOK, true
+	code, ok = o.parse(args, words)
+	return socket, o.Args(), code, ok
 }
 
 func runInfo(ctx context.Context, args []string, std stdio) int {
-	socket, code, ok := asking("info", args, std, nil)
+	socket, _, code, ok := asking("info", args, std, 0, nil)
 	if !ok {
 		return code
 	}
@@ -78,7 +76,7 @@ func runInfo(ctx context.Context, args []string, std stdio) int {
 // not zero.
 func printInfo(out io.Writer, info admin.Info) {
 	n := info.Counters
-	fmt.Fprintf(out, "lvx %s, AF_XDP mode %s, %d of %d connections\n", info.Version, info.Mode, info.Conns, info.TableSize)
+	fmt.Fprintf(out, "lvx %s, %s, %d of %d connections\n", info.Version, modeOf(info), info.Conns, info.TableSize)
 	if info.Workers > 1 {
 		fmt.Fprintf(out, "%d workers, frames come to their owner %s\n", info.Workers, info.Placing)
 	}
@@ -102,6 +100,13 @@ func printInfo(out io.Writer, info admin.Info) {
 	}
 }
 
+func modeOf(info admin.Info) string {
+	if info.Mode == "" {
+		return "replay"
+	}
+	return "AF_XDP mode " + info.Mode
+}
+
 func deviationsOf(info admin.Info) string {
 	if info.Deviations == 0 {
 		return "none that has a switch"
@@ -111,8 +116,8 @@ func deviationsOf(info admin.Info) string {
 
 func runCapture(ctx context.Context, args []string, std stdio) int {
 	file := "-"
-	socket, code, ok := asking("capture", args, std, func(f *flag.FlagSet) {
-		f.StringVar(&file, "w", "-", "`FILE` to write to, - for standard output")
+	socket, _, code, ok := asking("capture", args, std, 0, func(o *options) {
+		o.StringVar(&file, "w", "-", "`FILE` to write to, - for standard output")
 	})
 	if !ok {
 		return code
@@ -136,7 +141,10 @@ func runCapture(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-func runVersion(_ context.Context, _ []string, std stdio) int {
+func runVersion(_ context.Context, args []string, std stdio) int {
+	if code, ok := optionsOf("version", std).parse(args, 0); !ok {
+		return code
+	}
 	fmt.Fprintln(std.out, "lvx", version())
 	return exitOK
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -14,45 +13,41 @@ import (
 	"github.com/lvx-lb/lvx/bench"
 )
 
-const benchUse = `lvx bench run     measure lvx and its peers side by side, in namespaces of their own
-lvx bench profile have lvx forward a mixed load and write a profile for the compiler
-lvx bench gen     send frames out of a NIC as fast as the kernel can
-lvx bench sink    drop and count such frames at another NIC
-lvx bench bare    forward between two NICs and only swap MAC addresses
-`
+// benchCommands are the words that may follow `lvx bench`.
+var benchCommands = []command{
+	{name: "bench run", does: "measure lvx and its peers side by side, in namespaces of their own"},
+	{name: "bench gen", use: "-i NIC -m MAC -d ADDRESS", does: "send frames out of a NIC as fast as the kernel can"},
+	{name: "bench sink", use: "-i NIC", does: "drop and count such frames at another NIC"},
+	{name: "bench bare", use: "--public NIC --private NIC", does: "forward between two NICs and only swap MAC addresses"},
+	{name: "bench profile", does: "have lvx forward a mixed load and write a profile for the compiler"},
+}
+
+// benchTools are what benchCommands do: they define their options and return
+// what to do with them.
+var benchTools = map[string]func(*options) func(context.Context, stdio) error{
+	"run": benchRun, "gen": benchGen, "sink": benchSink, "bare": benchBare, "profile": benchProfile,
+}
 
 func runBench(ctx context.Context, args []string, std stdio) int {
-	if len(args) == 0 {
-		fmt.Fprint(std.err, benchUse)
+	var name string
+	if len(args) > 0 {
+		name = args[0]
+	}
+	o := optionsOf("bench "+name, std)
+	define, found := benchTools[name]
+	switch {
+	case name == "-h" || name == "--help" || name == "help":
+		tellCommands(std.out, benchCommands)
+		return exitOK
+	case name == "":
+		return optionsOf("bench", std).refuse("which command?")
+	case !found:
+		fmt.Fprintf(std.err, "lvx bench: no command %q; `lvx bench -h` lists them\n", name)
 		return exitUsage
 	}
-	f := flag.NewFlagSet("lvx bench "+args[0], flag.ContinueOnError)
-	f.SetOutput(std.err)
-	var run func(context.Context, stdio) error
-	switch args[0] {
-	case "run":
-		run = benchRun(f)
-	case "profile":
-		run = benchProfile(f)
-	case "gen":
-		run = benchGen(f)
-	case "sink":
-		run = benchSink(f)
-	case "bare":
-		run = benchBare(f)
-	default:
-		fmt.Fprint(std.err, benchUse)
-		return exitUsage
-	}
-	if err := f.Parse(args[1:]); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitOK
-		}
-		return exitUsage
-	}
-	if f.NArg() > 0 {
-		fmt.Fprintf(std.err, "lvx bench %s: unexpected argument %q\n", args[0], f.Arg(0))
-		return exitUsage
+	run := define(o)
+	if code, ok := o.parse(args[1:], 0); !ok {
+		return code
 	}
 	if err := run(ctx, std); err != nil && !errors.Is(err, context.Canceled) {
 		return fail(std, err)
@@ -60,7 +55,7 @@ func runBench(ctx context.Context, args []string, std stdio) int {
 	return exitOK
 }
 
-func benchRun(f *flag.FlagSet) func(context.Context, stdio) error {
+func benchRun(f *options) func(context.Context, stdio) error {
 	var o bench.Options
 	var only, skip, flows string
 	parts := strings.Join(bench.Parts, ",")
@@ -100,7 +95,7 @@ func benchRun(f *flag.FlagSet) func(context.Context, stdio) error {
 	}
 }
 
-func benchProfile(f *flag.FlagSet) func(context.Context, stdio) error {
+func benchProfile(f *options) func(context.Context, stdio) error {
 	to := f.String("to", "lvx.pprof", "`FILE` to write")
 	window := f.Duration("window", 5*time.Second, "length of each sort of traffic")
 	return func(ctx context.Context, std stdio) error {
@@ -121,10 +116,13 @@ func listed(text string) []string {
 	return strings.FieldsFunc(text, func(r rune) bool { return r == ',' })
 }
 
-func benchBare(f *flag.FlagSet) func(context.Context, stdio) error {
+func benchBare(f *options) func(context.Context, stdio) error {
 	public := f.String("public", "", "first `NIC`")
 	private := f.String("private", "", "second `NIC`")
 	return func(ctx context.Context, std stdio) error {
+		if *public == "" || *private == "" {
+			return errors.New("which NICs? give --public and --private")
+		}
 		return bench.Bare(ctx, *public, *private, func() { fmt.Fprintln(std.out, "ready") })
 	}
 }

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"net"
@@ -19,7 +18,7 @@ import (
 )
 
 // benchGen takes the options of the kernel's pktgen scripts, and some more.
-func benchGen(f *flag.FlagSet) func(context.Context, stdio) error {
+func benchGen(f *options) func(context.Context, stdio) error {
 	var t bench.Traffic
 	var nic, to, from, mac, ports, fromPorts, sizes string
 	f.StringVar(&nic, "i", "", "`NIC` to send from; the other end needs an XDP program or GRO")
@@ -46,9 +45,9 @@ func benchGen(f *flag.FlagSet) func(context.Context, stdio) error {
 		if *gap > 0 {
 			t.Rate = float64(time.Second) / float64(*gap)
 		}
-		n, err := net.InterfaceByName(nic)
+		n, err := findNIC(nic)
 		if err != nil {
-			return fmt.Errorf("look up %q: %w", nic, err)
+			return err
 		}
 		t.Source = n.HardwareAddr
 		if t.Destination, err = net.ParseMAC(mac); err != nil {
@@ -64,6 +63,17 @@ func benchGen(f *flag.FlagSet) func(context.Context, stdio) error {
 		}
 		return generate(ctx, std.out, n.Index, t, *threads, *first)
 	}
+}
+
+func findNIC(name string) (*net.Interface, error) {
+	if name == "" {
+		return nil, errors.New("which NIC? give -i NIC")
+	}
+	n, err := net.InterfaceByName(name)
+	if err != nil {
+		return nil, fmt.Errorf("there is no NIC %q", name)
+	}
+	return n, nil
 }
 
 func readTraffic(t *bench.Traffic, to, from, ports, fromPorts, sizes string) (err error) {
@@ -163,7 +173,7 @@ func apart(a netip.Addr, v6 bool) netip.Addr {
 	return next
 }
 
-func benchSink(f *flag.FlagSet) func(context.Context, stdio) error {
+func benchSink(f *options) func(context.Context, stdio) error {
 	var o bench.SinkOptions
 	nic := f.String("i", "", "`NIC` at which frames arrive")
 	f.BoolVar(&o.Verify, "verify", false, "check every checksum, and count frames by server")
@@ -171,9 +181,9 @@ func benchSink(f *flag.FlagSet) func(context.Context, stdio) error {
 	f.BoolVar(&o.Generic, "generic", false, "generic XDP, where the driver has no native one")
 	every := f.Duration("every", time.Second, "how often a line is printed")
 	return func(ctx context.Context, std stdio) error {
-		n, err := net.InterfaceByName(*nic)
+		n, err := findNIC(*nic)
 		if err != nil {
-			return fmt.Errorf("look up %q: %w", *nic, err)
+			return err
 		}
 		s, err := bench.NewSink(n.Index, o)
 		if err != nil {

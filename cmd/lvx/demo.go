@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"os"
@@ -29,29 +28,20 @@ type demonstration struct {
 }
 
 // runDemo is the command `lvx demo`.
-func runDemo(ctx context.Context, args []string, stdout, stderr io.Writer) int {
-	flags := flag.NewFlagSet("lvx demo", flag.ContinueOnError)
-	flags.SetOutput(stderr)
-	keep := flags.Bool("keep", false, "leave it running until interrupted, and print commands to try")
-	oneNet := flags.Bool("one-net", false, "put client, director and servers on one network")
-	if err := flags.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return 0
-		}
-		return 2
+func runDemo(ctx context.Context, args []string, std stdio) int {
+	o := optionsOf("demo", std)
+	keep := o.Bool("keep", false, "leave it running until interrupted, and print commands to try")
+	oneNet := o.Bool("one-net", false, "put client, director and servers on one network")
+	if code, ok := o.parse(args, 0); !ok {
+		return code
 	}
-	if flags.NArg() > 0 {
-		fmt.Fprintf(stderr, "lvx demo: unexpected argument %q\n", flags.Arg(0))
-		return 2
-	}
-	d := &demonstration{out: stdout}
+	d := &demonstration{out: std.out}
 	err := d.run(ctx, *oneNet, *keep)
 	err = errors.Join(err, d.end(err == nil))
 	if err != nil {
-		fmt.Fprintln(stderr, "lvx demo:", strings.ReplaceAll(err.Error(), "\n", "; "))
-		return 1
+		return fail(std, err)
 	}
-	return 0
+	return exitOK
 }
 
 func (d *demonstration) run(ctx context.Context, oneNet, keep bool) error {

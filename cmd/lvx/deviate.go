@@ -30,7 +30,7 @@ func (d *deviations) Set(names string) error {
 func (d *deviating) define(f *flag.FlagSet) {
 	f.BoolVar(&d.strict, "strict", false, "differ from IPVS in nothing that has a switch")
 	f.Var(&d.on, "deviate", "`NAME,...` of ways to differ from IPVS, also with --strict; may be repeated:\n"+listDeviations())
-	f.Func("idle", "`HOW` an established TCP connection that was idle for its timeout ends: probe, only if one of its ends does not know it any more; reset; or forget, as IPVS", d.idle)
+	f.Func("idle", "`HOW` an established TCP connection ends that was idle for its timeout: probe, only if one of its ends does not know it any more; reset; or forget, as IPVS. Unless given probe, with --strict forget", d.idle)
 	f.Var(&d.off, "no-deviate", "`NAME,...` of the same, not to differ; may be repeated")
 }
 

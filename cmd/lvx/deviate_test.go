@@ -33,7 +33,7 @@ func TestOptionsChooseHowToDifferFromIPVS(t *testing.T) {
 
 func TestHelpTellsOfEverySwitch(t *testing.T) {
 	var out bytes.Buffer
-	if _, code, ok := parseRun([]string{"-h"}, stdio{err: &out}); code != exitOK || ok {
+	if _, code, ok := parseRun([]string{"-h"}, stdio{out: &out}); code != exitOK || ok {
 		t.Errorf("code %d, %v", code, ok)
 	}
 	for _, d := range service.AllDeviations() {

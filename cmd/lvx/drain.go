@@ -2,9 +2,9 @@ package main
 
 import (
 	"context"
-	"flag"
 	"fmt"
 	"io"
+	"slices"
 	"time"
 
 	"github.com/lvx-lb/lvx/admin"
@@ -15,7 +15,9 @@ import (
 func runDrain(ctx context.Context, args []string, std stdio) int {
 	words := []string{"-d"} // as ipvsadm -d names a server
 	var deadline time.Duration
-	socket, code, ok := asking("drain", args, std, func(f *flag.FlagSet) {
+	var o *options
+	socket, _, code, ok := asking("drain", args, std, 0, func(f *options) {
+		o = f
 		for name, use := range map[string]string{
 			"t": "TCP service `VIP:PORT`", "u": "UDP service `VIP:PORT`", "sctp-service": "SCTP service `VIP:PORT`",
 			"f": "service by firewall `MARK`", "r": "the server, `RIP:PORT`",
@@ -33,15 +35,17 @@ func runDrain(ctx context.Context, args []string, std stdio) int {
 			words = append(words, "-6")
 			return nil
 		})
-		f.DurationVar(&deadline, "deadline", 0, "after which connections that are left end: TCP is reset both ways, others are forgotten; 0 = never")
+		f.DurationVar(&deadline, "deadline", 0, "`TIME`, as 5m, after which connections that are left end: TCP is reset both ways, others are forgotten; 0 = never")
 	})
 	if !ok {
 		return code
 	}
+	if len(words) < 5 || !slices.Contains(words, "-r") {
+		return o.refuse("which server? give -t VIP:PORT (or -u, --sctp-service, -f) and -r RIP:PORT")
+	}
 	named, err := admin.Parse(words)
 	if err != nil {
-		fmt.Fprintln(std.err, "lvx drain:", err)
-		return exitUsage
+		return o.refuse(err.Error())
 	}
 	c, err := admin.Dial(ctx, socket)
 	if err != nil {

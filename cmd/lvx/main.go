@@ -4,6 +4,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -30,7 +31,7 @@ type command struct {
 const (
 	exitOK    = 0
 	exitError = 1
-	exitUsage = 2
+	exitUsage = 2 // wrong arguments, or no director
 )
 
 var commands []command
@@ -47,10 +48,8 @@ func init() {
 		{"info", "", "show mode, frame balance and counters of the running director", runInfo},
 		{"capture", "[-w FILE|-]", "write the frames of both sides as pcap; tcpdump does not see them", runCapture},
 		{"replay", "--rules FILE [--marks FILE] IN.pcap OUT.pcap", "send a capture through the fast path, without privilege", runReplay},
-		{"demo", "[--keep] [--one-net]", "show a director with clients and servers on this machine", func(ctx context.Context, args []string, std stdio) int {
-			return runDemo(ctx, args, std.out, std.err)
-		}},
-		{"bench", "run|gen|sink|bare", "measure a director, and the tools for it", runBench},
+		{"demo", "[--keep] [--one-net]", "show a director with clients and servers on this machine", runDemo},
+		{"bench", "run|gen|sink|bare|profile", "measure a director, and the tools for it", runBench},
 		{"version", "", "print the version", runVersion},
 	}
 }
@@ -66,9 +65,13 @@ func dispatch(ctx context.Context, args []string, std stdio) int {
 	if filepath.Base(args[0]) == "ipvsadm" {
 		return runIpvsadm(ctx, args[1:], std)
 	}
-	if len(args) < 2 || args[1] == "-h" || args[1] == "--help" || args[1] == "help" {
+	asked := len(args) < 2 || args[1] == "-h" || args[1] == "--help" || args[1] == "help"
+	switch {
+	case asked && len(args) < 3:
 		usage(std.out)
 		return exitOK
+	case asked: // lvx help COMMAND
+		args = append(append(args[:1:1], args[2:]...), "-h")
 	}
 	for _, c := range commands {
 		if c.name == args[1] {
@@ -82,10 +85,19 @@ func dispatch(ctx context.Context, args []string, std stdio) int {
 func usage(out io.Writer) {
 	fmt.Fprintln(out, "lvx: an LVS-NAT director on AF_XDP")
 	fmt.Fprintln(out)
+	tellCommands(out, commands)
+	fmt.Fprintf(out, `
+"lvx COMMAND -h" tells the options. The director's socket is %s;
+LVX_SOCKET names another, as does --socket PATH right behind the command.
+Exit codes: 0 done, 1 failed, 2 wrong arguments or no director; adm and mark
+answer 255 where the director said no, as ipvsadm does.
+`, admin.DefaultSocket)
+}
+
+func tellCommands(out io.Writer, commands []command) {
 	for _, c := range commands {
-		fmt.Fprintf(out, "  lvx %s %s\n        %s\n", c.name, c.use, c.does)
+		fmt.Fprintf(out, "  %s\n        %s\n", strings.TrimSpace("lvx "+c.name+" "+c.use), c.does)
 	}
-	fmt.Fprintf(out, "\n`lvx COMMAND -h` tells the options. The director's socket is %s; --socket or LVX_SOCKET name another.\n", admin.DefaultSocket)
 }
 
 // socketPath is where the director listens unless --socket says so.
@@ -99,5 +111,8 @@ func socketPath() string {
 // fail prints an error as one line, however many it is made of.
 func fail(std stdio, err error) int {
 	fmt.Fprintln(std.err, "lvx:", strings.ReplaceAll(err.Error(), "\n", "; "))
+	if errors.Is(err, admin.ErrUnreachable) {
+		return exitUsage
+	}
 	return exitError
 }

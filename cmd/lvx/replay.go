@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"errors"
-	"flag"
 	"fmt"
 	"os"
 	"slices"
@@ -29,23 +27,18 @@ const (
 )
 
 func runReplay(_ context.Context, args []string, std stdio) int {
-	f := flag.NewFlagSet("lvx replay", flag.ContinueOnError)
-	f.SetOutput(std.err)
-	rules := f.String("rules", "", "services, a `FILE` as ipvsadm -S writes it")
-	marks := f.String("marks", "", "mark rules, a `FILE` as lvx mark list writes it")
+	o := optionsOf("replay", std)
+	rules := o.String("rules", "", "rules, a `FILE` as lvx save or ipvsadm -S writes it")
+	marks := o.String("marks", "", "mark rules, a `FILE` as lvx mark list writes it")
 	var deviating deviating
-	deviating.define(f)
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return exitOK
-		}
-		return exitUsage
+	deviating.define(o.FlagSet)
+	if code, ok := o.parse(args, 2); !ok {
+		return code
 	}
-	if f.NArg() != 2 || *rules == "" {
-		fmt.Fprintln(std.err, "lvx replay: usage: lvx replay --rules FILE [--marks FILE] IN.pcap OUT.pcap")
-		return exitUsage
+	if o.NArg() != 2 || *rules == "" {
+		return o.refuse("give --rules FILE and the captures IN.pcap and OUT.pcap")
 	}
-	if err := replay(*rules, *marks, f.Arg(0), f.Arg(1), deviating, std); err != nil {
+	if err := replay(*rules, *marks, o.Arg(0), o.Arg(1), deviating, std); err != nil {
 		return fail(std, err)
 	}
 	return exitOK
@@ -93,7 +86,7 @@ func replay(rules, marks, in, out string, differ deviating, std stdio) error {
 	if err := queue.Close(); err != nil {
 		return err
 	}
-	report(std, w, queue.skipped)
+	report(std, w, deviations, queue.skipped)
 	return sink.Close()
 }
 
@@ -228,6 +221,9 @@ func (s *scene) Next(dst, _ packet.Addr, in dataplane.LinkID, _ uint32) (datapla
 	return dataplane.Next{Link: in, Via: dst, MTU: 1500}, true
 }
 
+// PassUp implements dataplane.Upward: the frame is counted and no more.
+func (s *scene) PassUp(dataplane.Time, int, []byte, bool) bool { return true }
+
 // resolve answers for every hop that the worker asked for.
 func (s *scene) resolve() {
 	s.hops.Each(func(link dataplane.LinkID, addr packet.Addr, state dataplane.HopState, _ uint32) {
@@ -271,7 +267,7 @@ func replayWorker(pool *nic.Pool, q nic.Queue, set *service.Set, s *scene, devia
 	}
 	w, err := dataplane.NewWorker(dataplane.Setup{
 		Pool: pool, Chunks: chunks, NICs: []dataplane.Queues{{q}}, Fill: replayChunks / 4,
-		Table: table, Hops: s.hops, Routes: s, Seed: 1,
+		Table: table, Hops: s.hops, Routes: s, Upward: s, Seed: 1,
 	})
 	if err != nil {
 		return nil, err
@@ -302,8 +298,8 @@ func play(w *dataplane.Worker, q *arrivals, s *scene) {
 }
 
 // report prints what became of the frames and the connections that are left.
-func report(std stdio, w *dataplane.Worker, skipped int) {
-	info := admin.Info{Version: version(), Mode: "replay", TableSize: replayConns, Conns: w.Table().Len(), Counters: map[string]uint64{}}
+func report(std stdio, w *dataplane.Worker, deviations service.Deviations, skipped int) {
+	info := admin.Info{Version: version(), Deviations: deviations, TableSize: replayConns, Conns: w.Table().Len(), Counters: map[string]uint64{}}
 	w.Counters.Each(w.Held(), func(name string, n uint64) { info.Counters[name] = n })
 	printInfo(std.out, info)
 	if skipped > 0 {

@@ -3,7 +3,6 @@ package main
 import (
 	"context"
 	"errors"
-	"flag"
 	"fmt"
 	"io"
 	"log/slog"
@@ -83,43 +82,32 @@ type runOptions struct {
 }
 
 func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
-	f := flag.NewFlagSet("lvx run", flag.ContinueOnError)
-	f.SetOutput(std.err)
+	f := optionsOf("run", std)
 	f.Var(&o.public, "public", "`NIC` on the clients' side; may be repeated")
 	f.Var(&o.private, "private", "`NIC` on the servers' side; may be repeated")
 	f.Var(&o.nics, "nic", "`NIC` for both sides, in a single network; may be repeated")
 	f.StringVar(&o.rules, "rules", "", "rules to start with, a `FILE` as lvx save or ipvsadm -S writes it")
 	f.StringVar(&o.marks, "marks", "", "mark rules to start with, a `FILE` as lvx mark list writes it")
 	f.Var(&o.sysctls, "sysctl", "a sysctl of IPVS as `NAME=VALUE`; may be repeated")
-	o.deviating.define(f)
-	f.StringVar(&o.socket, "socket", socketPath(), "`PATH` of the socket for lvx adm")
-	f.StringVar(&o.mode, "mode", "auto", "auto, zerocopy, native or generic")
+	o.deviating.define(f.FlagSet)
+	f.StringVar(&o.socket, "socket", socketPath(), "`PATH` of the director's socket")
+	f.StringVar(&o.mode, "mode", "auto", "`MODE` of AF_XDP: auto takes the best that all NICs have; zerocopy, native or generic")
 	f.StringVar(&o.name, "name", "lvx0", "`NAME` of the director: of its veth and its state file")
 	f.IntVar(&o.conns, "conns", 1<<20, "capacity of the connection table")
 	f.IntVar(&o.workers, "workers", 1, "threads that forward; each needs a queue of its own on every NIC")
 	f.IntVar(&o.rings, "rings", 2048, "size of a queue's rings, a power of two")
-	f.DurationVar(&o.slowStart, "slow-start", 0, "how long a server that is added, or had weight 0, takes to get its weight (wrr, wlc, sed, nq, twos)")
+	f.DurationVar(&o.slowStart, "slow-start", 0, "`TIME`, as 30s, that a server which is added, or had weight 0, takes to get its weight (wrr, wlc, sed, nq, twos)")
 	o.ftp = ports{21}
 	f.Var(&o.ftp, "ftp", "`PORTS` of services whose FTP data connections are found, none with \"\"")
 	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, keep them there, and remove them at exit")
-	f.BoolVar(&o.debug, "debug", false, "log more")
+	f.BoolVar(&o.debug, "debug", false, "log details, too")
 	f.DurationVar(&o.collect, "collect", 0, "collect garbage so often, to measure what that does to packets; 0 = when there is need")
 	f.StringVar(&o.profile, "cpuprofile", "", "write what the CPU does to a `FILE` for go tool pprof")
-	if err := f.Parse(args); err != nil {
-		if errors.Is(err, flag.ErrHelp) {
-			return o, exitOK, false
-		}
-		return o, exitUsage, false
+	code, ok = f.parse(args, 0)
+	if ok && len(o.public)+len(o.private)+len(o.nics) == 0 {
+		return o, f.refuse("which NICs? give --public and --private, or --nic"), false
 	}
-	if f.NArg() > 0 {
-		fmt.Fprintf(std.err, "lvx run: unexpected argument %q\n", f.Arg(0))
-		return o, exitUsage, false
-	}
-	if len(o.public)+len(o.private)+len(o.nics) == 0 {
-		fmt.Fprintln(std.err, "lvx run: which NICs? give --public and --private, or --nic")
-		return o, exitUsage, false
-	}
-	return o, exitOK, true
+	return o, code, ok
 }
 
 func runRun(ctx context.Context, args []string, std stdio) int {

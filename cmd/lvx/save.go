@@ -2,8 +2,6 @@ package main
 
 import (
 	"context"
-	"flag"
-	"fmt"
 	"io"
 	"os"
 
@@ -12,8 +10,8 @@ import (
 
 func runSave(ctx context.Context, args []string, std stdio) int {
 	plain := false
-	socket, code, ok := asking("save", args, std, func(f *flag.FlagSet) {
-		f.BoolVar(&plain, "ipvsadm", false, "only what ipvsadm -R reads: no mark rules, no sysctls")
+	socket, _, code, ok := asking("save", args, std, 0, func(o *options) {
+		o.BoolVar(&plain, "ipvsadm", false, "only what ipvsadm -R reads: no mark rules, no sysctls")
 	})
 	if !ok {
 		return code
@@ -29,13 +27,11 @@ func runSave(ctx context.Context, args []string, std stdio) int {
 }
 
 func runRestore(ctx context.Context, args []string, std stdio) int {
-	socket, files, code, ok := askingWith("restore", args, std, nil)
-	switch {
-	case !ok:
+	socket, files, code, ok := asking("restore", args, std, 1, func(o *options) {
+		o.note = "FILE is one that lvx save or ipvsadm -S wrote; - or none is standard input. Services that it does not name go, those that stay keep their connections. Mark rules go if it has some; timeouts and sysctls that it does not name stay."
+	})
+	if !ok {
 		return code
-	case len(files) > 1:
-		fmt.Fprintf(std.err, "lvx restore: unexpected argument %q\n", files[1])
-		return exitUsage
 	}
 	in := std.in
 	if len(files) == 1 && files[0] != "-" {

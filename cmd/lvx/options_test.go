@@ -1,0 +1,63 @@
+package main
+
+import (
+	"bytes"
+	"strings"
+	"testing"
+)
+
+// say runs lvx in this process.
+func say(t *testing.T, line string) (code int, out, errs string) {
+	t.Helper()
+	var stdout, stderr bytes.Buffer
+	code = dispatch(t.Context(), append([]string{"lvx"}, strings.Fields(line)...), stdio{strings.NewReader(""), &stdout, &stderr})
+	return code, stdout.String(), stderr.String()
+}
+
+func TestEveryCommandTellsItsOptions(t *testing.T) {
+	for _, c := range append(commands, benchCommands...) {
+		for _, line := range []string{c.name + " -h", c.name + " --help", "help " + c.name} {
+			code, out, errs := say(t, line)
+			if code != exitOK || errs != "" || !strings.Contains(out, strings.Fields(c.name)[0]) {
+				t.Errorf("lvx %s: %d, %q\n%s", line, code, errs, out)
+			}
+			for said := range strings.Lines(out) {
+				if c.use != "" && c.name != "mark" && c.name != "adm" && len(said) > 82 {
+					t.Errorf("lvx %s: a long line: %s", line, said)
+				}
+			}
+		}
+	}
+}
+
+func TestAWrongCommandLineIsRefusedInOneLine(t *testing.T) {
+	for line, want := range map[string]string{
+		"nonsense":              "lvx: no command \"nonsense\"; `lvx help` lists them\n",
+		"bench":                 "lvx bench: which command? `lvx bench -h` tells the options\n",
+		"info x":                "lvx info: unexpected argument \"x\"; `lvx info -h` tells the options\n",
+		"restore a b":           "lvx restore: unexpected argument \"b\"; `lvx restore -h` tells the options\n",
+		"run":                   "lvx run: which NICs? give --public and --private, or --nic; `lvx run -h` tells the options\n",
+		"run --nic x --nothing": "lvx run: no option nothing; `lvx run -h` tells the options\n",
+		"run --rules":           "lvx run: no value for option rules; `lvx run -h` tells the options\n",
+		"run --ftp x":           "lvx run: invalid value \"x\" for option ftp: \"x\" is no port; `lvx run -h` tells the options\n",
+		"drain -t 192.0.2.1:80": "lvx drain: which server? give -t VIP:PORT (or -u, --sctp-service, -f) and -r RIP:PORT; `lvx drain -h` tells the options\n",
+		"exec":                  "lvx exec: which command? `lvx exec -h` tells the options\n",
+	} {
+		if code, out, errs := say(t, line); code != exitUsage || out != "" || errs != want {
+			t.Errorf("lvx %s: %d, %q, %q", line, code, out, errs)
+		}
+	}
+}
+
+func TestEveryCommandSaysThatThereIsNoDirector(t *testing.T) {
+	socket := t.TempDir() + "/none"
+	for _, line := range []string{
+		"info --socket S", "save --socket S", "restore --socket S", "capture --socket S", "drain --socket S -t 192.0.2.1:80 -r 10.0.0.1:80",
+		"adm --socket S -ln", "adm --socket=S sysctl -a", "mark --socket S list",
+	} {
+		code, _, errs := say(t, strings.ReplaceAll(line, "S", socket))
+		if want := "no director reachable at " + socket + " (is `lvx run` running?)\n"; code != exitUsage || strings.TrimPrefix(errs, "lvx: ") != want {
+			t.Errorf("lvx %s: %d, %q", line, code, errs)
+		}
+	}
+}
