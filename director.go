@@ -8,7 +8,6 @@ import (
 	"net/netip"
 	"sync"
 	"sync/atomic"
-	"time"
 
 	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/dataplane"
@@ -23,84 +22,6 @@ var (
 	ErrRunning = errors.New("director runs already")
 	ErrClosed  = errors.New("director is closed")
 )
-
-// Config says what a Director works with. Only NICs is needed.
-type Config struct {
-	// NICs are the links that packets come and go by: names of NICs, or of
-	// VLAN devices on them. Services are answered on all of them.
-	NICs []string
-	// Public names the links that VIPs are added to; none means all.
-	Public []string
-	// AddVIPs adds the VIPs that no NIC has, keeps them there while Run works,
-	// and removes them at its end.
-	AddVIPs bool
-	// Conns is the capacity of the connection table, 1,048,576 by default, and
-	// how many clients persistent services remember at most.
-	Conns int
-	// Mode forces "zerocopy", "native" or "generic"; "" or "auto" takes the
-	// best that all NICs have.
-	Mode string
-	// Name is the director's own: of the veth that it may create (default
-	// lvx0) and of its state file. Two directors need two.
-	Name string
-	// StateDir is where settings changed on the machine are noted before the
-	// change; "" notes nothing.
-	StateDir string
-	// Workers is how many threads forward, 1 by default; each needs a queue of
-	// its own on every NIC.
-	Workers int
-	// Rings is the size of the rings of a queue, 2,048 by default.
-	Rings int
-	// Strict leaves out every deviation from IPVS that has a switch. Deviate
-	// switches some on, NoDeviate some off.
-	Strict             bool
-	Deviate, NoDeviate service.Deviations
-	// SlowStart is how long a server that was added, or had weight 0, takes to
-	// get its weight; 0 is none. Services with wrr, wlc, sed, nq and twos know it.
-	SlowStart time.Duration
-	// FTP are the ports whose TCP connections are helped as FTP: 21 if nil,
-	// none if empty.
-	FTP []uint16
-	// Log takes what an operator should know; default slog.Default().
-	Log *slog.Logger
-	// FDs are gone on with, in place of opening new ones; they are the
-	// Director's from then on. Rings and Workers must be as they were.
-	FDs *FDs
-	// Ready is called once, when Run forwards.
-	Ready func()
-}
-
-func (c Config) withDefaults() Config {
-	if c.Conns == 0 {
-		c.Conns = 1 << 20
-	}
-	if c.Name == "" {
-		c.Name = "lvx0"
-	}
-	if c.Log == nil {
-		c.Log = slog.Default()
-	}
-	if c.Workers == 0 {
-		c.Workers = 1
-	}
-	if c.Rings == 0 {
-		c.Rings = 2048
-	}
-	if len(c.Public) == 0 {
-		c.Public = c.NICs
-	}
-	if c.FTP == nil {
-		c.FTP = []uint16{21}
-	}
-	return c
-}
-
-// deviations returns how a director of c differs from IPVS; check has been
-// there.
-func (c *Config) deviations() service.Deviations {
-	all, _ := service.ChooseDeviations(c.Strict, c.Deviate, c.NoDeviate)
-	return all
-}
 
 // Director balances connections. Its methods may be called by several
 // goroutines.
