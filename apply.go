@@ -20,6 +20,10 @@ import (
 func (d *Director) Apply(_ context.Context, edits []service.Edit) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
+	return d.apply(edits)
+}
+
+func (d *Director) apply(edits []service.Edit) error {
 	set := d.set.Clone()
 	for i, e := range edits {
 		err := d.refuses(&e)

@@ -20,7 +20,7 @@ func (d *Director) Drain(ctx context.Context, x service.Drain, tell func(service
 	if x.Deadline < 0 {
 		return fmt.Errorf("drain %v: %w: a deadline of %v", x.Server, service.ErrInvalid, x.Deadline)
 	}
-	if err := d.quiesce(ctx, x); err != nil {
+	if err := d.quiesce(x); err != nil {
 		return fmt.Errorf("drain %v: %w", x.Server, err)
 	}
 	over := make(<-chan time.Time)
@@ -48,17 +48,17 @@ func (d *Director) Drain(ctx context.Context, x service.Drain, tell func(service
 }
 
 // quiesce gives the server weight 0, whatever it has.
-func (d *Director) quiesce(ctx context.Context, x service.Drain) error {
+func (d *Director) quiesce(x service.Drain) error {
 	d.mu.Lock()
+	defer d.mu.Unlock()
 	v, ok := d.set.Find(x.Service)
-	d.mu.Unlock()
 	if !ok {
 		return service.ErrServiceNotDefined
 	}
 	for _, s := range v.Servers {
 		if s.Address == x.Server {
 			s.Weight = 0
-			return d.Apply(ctx, []service.Edit{{Op: service.EditServer, Service: v.Service, Server: s}})
+			return d.apply([]service.Edit{{Op: service.EditServer, Service: v.Service, Server: s}})
 		}
 	}
 	return service.ErrNoServer
