@@ -51,7 +51,7 @@ type sweep struct {
 const sweepSlots = 8192 // a round: a fraction of a millisecond
 
 func (s *sweep) walk(w *Worker, f func(conntrack.Index, *conntrack.Record)) {
-	n := min(s.left, sweepSlots)
+	n := min(s.left, sweepSlots, w.table.Slots()-int(s.at))
 	s.left -= n
 	if s.at = w.table.Walk(s.at, n, f); s.at == conntrack.None {
 		s.at = 0

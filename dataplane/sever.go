@@ -13,8 +13,8 @@ func (s *Server) Sever() { s.severed.Store(true) }
 // Sever ends the connections of the servers that are given up: both ends of an
 // established TCP connection are reset, with the answers to a probe, the others
 // are forgotten. It is for the owner, who calls again while there are some:
-// only so many can be asked at a time.
-func (w *Worker) Sever() { w.severing = sweep{left: w.table.Slots()} }
+// only so many can be asked at a time. The walk goes on where it is.
+func (w *Worker) Sever() { w.severing.left = w.table.Slots() }
 
 // goOnSevering takes the next part of the table.
 func (w *Worker) goOnSevering() {
