@@ -42,6 +42,9 @@ func (d *Director) refuses(e *service.Edit) error {
 // outlive keeps the rules that are in old and not in new for their
 // connections.
 func (m *marking) outlive(old, new []service.MarkRule) {
+	if slices.Equal(old, new) {
+		return
+	}
 	for _, r := range old {
 		if !slices.Contains(new, r) && !slices.Contains(m.past, r) {
 			m.past = append(m.past, r)

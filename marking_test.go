@@ -56,3 +56,20 @@ func BenchmarkSecond(b *testing.B) {
 	}
 	b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/second")
 }
+
+// What an edit costs that has nothing to do with as many rules as there may be.
+func BenchmarkEditBesideMarks(b *testing.B) {
+	d := forwarding(b, false)
+	edits, cpu := marked(5), time.Duration(0)
+	for i := range service.MaxMarks {
+		a := netip.AddrFrom4([4]byte{203, byte(i >> 8), byte(i), 0})
+		edits = append(edits, rule(5, netip.PrefixFrom(a, 24).String(), 80))
+	}
+	apply(b, d, append(edits, lines(1)...)...)
+	edit := service.Edit{Op: service.EditServer, Service: lines(1)[0].Service, Server: server(0)}
+	for b.Loop() {
+		edit.Server.Weight++
+		cpu += apply(b, d, edit)
+	}
+	b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/edit")
+}

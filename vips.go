@@ -24,6 +24,7 @@ type vips struct {
 	warned map[netip.Addr]bool
 
 	unreached map[netip.Prefix]bool // of mark rules, and said so
+	unsure    bool                  // whether there are more
 
 	set    *service.Set // last followed
 	marked []netip.Addr // that its mark rules name
@@ -74,15 +75,20 @@ func (v *vips) follow(set *service.Set, running bool) (warnings []string, err er
 		delete(v.open, vip)
 	}
 	slices.Sort(warnings)
-	return append(warnings, v.unfound(set)...), errors.Join(v.put(absent, v.firstPublic()), v.drop(left))
+	if v.unsure {
+		warnings, v.unsure = append(warnings, v.unfound(set)...), false
+	}
+	return warnings, errors.Join(v.put(absent, v.firstPublic()), v.drop(left))
 }
 
 // count goes on to another set: how many services, and mark rules that lead to
 // some, have which address.
 func (v *vips) count(set *service.Set) {
+	marks := !slices.Equal(set.Marks(), v.set.Marks())
 	for _, c := range set.Since(v.set) {
 		switch {
 		case c.Key().Mark != 0:
+			marks = marks || c.Was == nil || c.Is == nil
 		case c.Was == nil:
 			v.use(c.Key().Address.Addr(), 1)
 		case c.Is == nil:
@@ -91,14 +97,19 @@ func (v *vips) count(set *service.Set) {
 			v.open[c.Key().Address.Addr()] = true
 		}
 	}
-	marked := markedVIPs(set)
+	if v.set = set.Clone(); marks {
+		v.countMarked(markedVIPs(set))
+	}
+}
+
+func (v *vips) countMarked(marked []netip.Addr) {
 	for _, vip := range marked {
 		v.use(vip, 1)
 	}
 	for _, vip := range v.marked {
 		v.use(vip, -1)
 	}
-	v.set, v.marked = set.Clone(), marked
+	v.marked, v.unsure = marked, true
 }
 
 func (v *vips) use(vip netip.Addr, by int) {
@@ -121,6 +132,7 @@ func markedVIPs(set *service.Set) (all []netip.Addr) {
 
 // doubt has the next follow look at every address: somebody has changed some.
 func (v *vips) doubt() {
+	v.unsure = true
 	for vip := range v.uses {
 		v.open[vip] = true
 	}
@@ -136,14 +148,14 @@ func (v *vips) firstPublic() int {
 // unfound returns a sentence for each prefix of a mark rule, once, of which
 // nobody has any address.
 func (v *vips) unfound(set *service.Set) (warnings []string) {
-	needed := map[netip.Prefix]bool{}
+	needed, addresses := map[netip.Prefix]bool{}, v.mirror.Addresses()
 	for _, r := range set.Marks() {
 		if _, used := set.Find(r.Key()); !used || r.Prefix.IsSingleIP() || needed[r.Prefix] {
 			continue
 		}
 		needed[r.Prefix] = true
 		here := func(a route.Address) bool { return r.Prefix.Contains(a.Prefix.Addr()) && !a.Removed }
-		if v.unreached[r.Prefix] || slices.ContainsFunc(v.mirror.Addresses(), here) ||
+		if v.unreached[r.Prefix] || slices.ContainsFunc(addresses, here) ||
 			v.mirror.Lookup(r.Prefix.Addr(), netip.Addr{}, 0, 0).Kind == route.Local {
 			continue
 		}
