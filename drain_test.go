@@ -12,20 +12,36 @@ func TestADrainLeavesOtherEditsAlone(t *testing.T) {
 	edits := lines(1)[:2]
 	apply(t, d, edits...)
 	edit := edits[1]
-	edit.Op = service.EditServer
-	for upper := range uint32(200) {
-		edit.Server.Weight, edit.Server.Upper = 0, upper+1
-		var group sync.WaitGroup
-		group.Go(func() { apply(t, d, edit) })
+	edit.Op, edit.Server.Weight = service.EditServer, 0
+	apply(t, d, edit)
+	drain := service.Drain{Service: edit.Service.Key, Server: edit.Server.Address}
+	over := make(chan struct{})
+	var group sync.WaitGroup
+	for range 3 {
 		group.Go(func() {
-			x := service.Drain{Service: edit.Service.Key, Server: edit.Server.Address}
-			if err := d.Drain(t.Context(), x, func(service.Left) error { return nil }); err != nil {
-				t.Error(err)
+			for {
+				select {
+				case <-over:
+					return
+				default:
+				}
+				if err := d.Drain(t.Context(), drain, func(service.Left) error { return nil }); err != nil {
+					t.Error(err)
+					return
+				}
 			}
 		})
-		group.Wait()
-		if v, _ := d.set.Find(edit.Service.Key); v.Servers[0].Upper != upper+1 {
-			t.Fatalf("an upper threshold of %d became %d", upper+1, v.Servers[0].Upper)
+	}
+	defer group.Wait()
+	defer close(over)
+	for upper := range uint32(2000) {
+		edit.Server.Upper = upper
+		apply(t, d, edit)
+		d.mu.Lock()
+		v, _ := d.set.Find(edit.Service.Key)
+		d.mu.Unlock()
+		if got := v.Servers[0].Upper; got != upper {
+			t.Fatalf("an upper threshold of %d became %d", upper, got)
 		}
 	}
 }
