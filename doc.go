@@ -1,6 +1,6 @@
-// Package lvx is an LVS-NAT director in user space: it balances TCP and UDP
-// connections to virtual services over real servers, as `ipvsadm -m` does, on
-// AF_XDP sockets and without kernel IPVS.
+// Package lvx is an LVS-NAT director in user space: it balances TCP, UDP and
+// SCTP connections to virtual services over real servers, as `ipvsadm -m` does,
+// on AF_XDP sockets and without kernel IPVS.
 //
 // A Director is what the command `lvx run` runs, for programs to embed:
 //

@@ -3,7 +3,6 @@ package lvx
 import (
 	"errors"
 	"fmt"
-	"slices"
 	"time"
 
 	"github.com/lvx-lb/lvx/bpf"
@@ -36,14 +35,15 @@ func (d *Director) openRings() error {
 		if err != nil {
 			return err
 		}
-		if count > maxQueues {
+		switch {
+		case count > maxQueues:
 			return fmt.Errorf("%w: %s has %d queues, at most %d; run: ethtool -L %s combined %d",
 				ErrNIC, n.name, count, maxQueues, n.name, maxQueues)
+		case count < d.cfg.Workers:
+			return fmt.Errorf("%w: %d workers need as many queues on every NIC, %s has %d; run: ethtool -L %s combined %d",
+				ErrNIC, d.cfg.Workers, n.name, count, n.name, d.cfg.Workers)
 		}
 		queues[i] = count
-	}
-	if least := slices.Min(queues); d.cfg.Workers > least {
-		return fmt.Errorf("%w: %d workers need as many queues on every NIC, one has %d; run: ethtool -L", ErrNIC, d.cfg.Workers, least)
 	}
 	if d.cfg.FDs != nil {
 		return d.takeOver(d.cfg.FDs, queues)

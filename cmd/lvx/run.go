@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"io/fs"
 	"log/slog"
 	"os"
 	"path/filepath"
@@ -184,7 +185,7 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	if err != nil {
 		return err
 	}
-	server, err := admin.Listen(o.socket)
+	server, err := listen(o.socket)
 	if err != nil {
 		return err
 	}
@@ -226,6 +227,14 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 		err = errors.Join(err, served)
 	}
 	return err
+}
+
+func listen(socket string) (*admin.Server, error) {
+	server, err := admin.Listen(socket)
+	if errors.Is(err, fs.ErrPermission) {
+		err = fmt.Errorf("%w; be root, or name another --socket", err)
+	}
+	return server, err
 }
 
 func readRules(path string) ([]service.Edit, error) { return readFile(path, "rules", admin.ReadRules) }
