@@ -20,12 +20,14 @@ type Server struct {
 	socket   *socket
 	patience time.Duration // for a request to arrive, and for a reply to be taken
 	clients  chan struct{} // one place each
+	lasting  chan struct{} // of them, those who ask for what may take days
 	uid      func(*net.UnixConn) (uint32, error)
 }
 
 const (
 	patience   = 10 * time.Second
 	maxClients = 64
+	maxLasting = maxClients / 2
 	statusPart = 64   // services a reply
 	connsPart  = 1024 // connections a reply
 )
@@ -38,7 +40,9 @@ func Listen(path string) (*Server, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Server{socket: s, patience: patience, clients: make(chan struct{}, maxClients), uid: peerUID}, nil
+	return &Server{
+		socket: s, patience: patience, clients: make(chan struct{}, maxClients), lasting: make(chan struct{}, maxLasting), uid: peerUID,
+	}, nil
 }
 
 // Close gives up a socket that is not served.
@@ -130,7 +134,7 @@ func (s *Server) client(ctx context.Context, conn *net.UnixConn, d Director) {
 		io.ReadFull(conn, make([]byte, 1)) // a client that asked is silent until it hangs up
 		cancel()
 	})
-	answer, err := s.answer(ctx, conn, d, q, version)
+	answer, err := s.answerInTurn(ctx, conn, d, q, version)
 	if err != nil {
 		answer = reply{Version: version, Fault: faultOf(err)}
 	}
@@ -154,6 +158,19 @@ func (s *Server) permit(conn *net.UnixConn) error {
 func (s *Server) send(conn *net.UnixConn, a reply) error {
 	conn.SetWriteDeadline(time.Now().Add(s.patience))
 	return writeMessage(conn, a, maxReply)
+}
+
+// answerInTurn leaves places to clients who want something short.
+func (s *Server) answerInTurn(ctx context.Context, conn *net.UnixConn, d Director, q request, version int) (reply, error) {
+	if q.Ask == askDrain || q.Ask == askCapture {
+		select {
+		case s.lasting <- struct{}{}:
+			defer func() { <-s.lasting }()
+		default:
+			return reply{}, ErrBusy
+		}
+	}
+	return s.answer(ctx, conn, d, q, version)
 }
 
 // answer asks d. It sends all replies but the last, which it returns.

@@ -309,6 +309,27 @@ func TestOneClientTooManyIsToldSo(t *testing.T) {
 	})
 }
 
+// Captures and drains may take days.
+func TestWhoWaitsForLongLeavesPlacesToOthers(t *testing.T) {
+	path := serve(t, build(t), nil)
+	for range maxLasting {
+		conn := raw(t, path)
+		if _, err := conn.Write(message(`{"versions":[1],"ask":"capture"}`)); err != nil {
+			t.Fatal(err)
+		}
+		if _, err := conn.Read(make([]byte, 1)); err != nil {
+			t.Fatal(err)
+		}
+	}
+	c := dial(t, path)
+	if err := c.Drain(t.Context(), service.Drain{}, func(service.Left) error { return nil }); !errors.Is(err, ErrBusy) {
+		t.Errorf("one more: %v, want %v", err, ErrBusy)
+	}
+	if _, err := c.Info(t.Context()); err != nil {
+		t.Errorf("something short: %v", err)
+	}
+}
+
 func TestPlacesOfClientsThatLeftAreGivenAgain(t *testing.T) {
 	k := build(t)
 	c := dial(t, serve(t, k, func(s *Server) { s.clients = make(chan struct{}, 2) }))
