@@ -91,8 +91,9 @@ var switches = []string{
 }
 
 // FuzzProcess lets two frames come together, before and after some time, on a
-// worker that has connections. Nothing may crash, get lost, leave
-// untranslated, or leave with a wrong checksum that came with a right one.
+// worker that has connections, and on one that knows no shortcut. Nothing may
+// crash, get lost, leave untranslated, or leave with a wrong checksum that came
+// with a right one, and both must do the same.
 func FuzzProcess(f *testing.F) {
 	s := crowd(f, sizes{conns: 8, frames: 64, ring: 64})
 	var first [][]byte
@@ -108,52 +109,72 @@ func FuzzProcess(f *testing.F) {
 		f.Add(a, a, private, !private, uint8(i)|0x80, uint16(1)<<(i%len(switches)))
 	}
 	f.Fuzz(func(t *testing.T, a, b []byte, privateA, privateB bool, seconds uint8, switched uint16) {
-		s := crowd(t, sizes{conns: 8, frames: 64, ring: 64})
-		for _, m := range s.nics {
-			m.Discard(false)
-		}
-		s.rules(talking)
-		s.rules([]string{"--set 5 0 0"}) // then idle connections are asked about
-		s.links[0].Partial, s.links[1].Partial = true, seconds&1 != 0
-		s.roster.SetLinks(s.links)
-		for i, text := range switches {
-			if switched>>i&1 != 0 {
-				if err := s.sysctl([]string{text}); err != nil {
-					t.Fatal(err)
+		var both [2]*script
+		for i := range both {
+			s := crowd(t, sizes{conns: 8, frames: 64, ring: 64, detour: i > 0})
+			s.prepare(t, seconds&1 != 0, switched)
+			for _, frame := range first {
+				s.nics[0].Inject(frame)
+				s.world.run(t)
+			}
+			for n := range s.sent {
+				s.sent[n] = nil
+			}
+			valid := s.meet(t, a, b, privateA, privateB, seconds)
+			for n := range s.sent {
+				for _, frame := range s.sent[n] {
+					s.judge(t, n, frame, valid)
 				}
 			}
+			both[i] = s
 		}
-		s.adopt()
-		for _, frame := range first {
-			s.nics[0].Inject(frame)
-			s.world.run(t)
-		}
-		for n := range s.sent {
-			s.sent[n] = nil
-		}
-		valid := true
-		inject := func(frame []byte, private bool) {
-			frame = slices.Clone(frame[:min(len(frame), 1514)])
-			if seconds&0x80 != 0 {
-				mend(frame)
-			}
-			valid = valid && packet.VerifyChecksums(slices.Clone(frame)) == nil && !fragmented(frame)
-			s.nics[map[bool]int{false: 0, true: 1}[private]].Inject(frame)
-		}
-		inject(a, privateA)
-		inject(b, privateB)
-		s.world.run(t)
-		inject(a, privateA)
-		s.now += Time(seconds&0x7f) * Second
-		s.world.run(t)
-		inject(b, privateB)
-		s.world.run(t)
-		for n := range s.sent {
-			for _, frame := range s.sent[n] {
-				s.judge(t, n, frame, valid)
-			}
-		}
+		alike(t, both[0], both[1])
 	})
+}
+
+// prepare makes s keep what it sends, help FTP, ask idle connections, and have
+// the settings of some switches.
+func (s *script) prepare(t *testing.T, partial bool, switched uint16) {
+	t.Helper()
+	for _, m := range s.nics {
+		m.Discard(false)
+	}
+	s.rules(talking)
+	s.rules([]string{"--set 5 0 0"})
+	s.links[0].Partial, s.links[1].Partial = true, partial
+	s.roster.SetLinks(s.links)
+	for i, text := range switches {
+		if switched>>i&1 != 0 {
+			if err := s.sysctl([]string{text}); err != nil {
+				t.Fatal(err)
+			}
+		}
+	}
+	s.adopt()
+}
+
+// meet lets the frames arrive, and reports whether all their checksums are
+// right.
+func (s *script) meet(t *testing.T, a, b []byte, privateA, privateB bool, seconds uint8) (valid bool) {
+	t.Helper()
+	valid = true
+	inject := func(frame []byte, private bool) {
+		frame = slices.Clone(frame[:min(len(frame), 1514)])
+		if seconds&0x80 != 0 {
+			mend(frame)
+		}
+		valid = valid && packet.VerifyChecksums(slices.Clone(frame)) == nil && !fragmented(frame)
+		s.nics[map[bool]int{false: 0, true: 1}[private]].Inject(frame)
+	}
+	inject(a, privateA)
+	inject(b, privateB)
+	s.world.run(t)
+	inject(a, privateA)
+	s.now += Time(seconds&0x7f) * Second
+	s.world.run(t)
+	inject(b, privateB)
+	s.world.run(t)
+	return valid
 }
 
 // mend makes the checksums right that a mutation has made wrong.
