@@ -138,8 +138,7 @@ const unusedTicks = 5 * 60 * 10
 // sweepHops gives up hops that nothing was sent to for long. No connection
 // names them any more once the worker has seen the routes change.
 func (d *Director) sweepHops() {
-	now := uint32(dataplane.Monotonic()() / (dataplane.Second / 10))
-	unused := func(used uint32) bool { return now-used > unusedTicks }
+	unused := unusedAt(uint32(dataplane.Monotonic()() / (dataplane.Second / 10)))
 	any := false
 	d.hops.Each(func(_ dataplane.LinkID, _ packet.Addr, _ dataplane.HopState, used uint32) { any = any || unused(used) })
 	if !any {
@@ -150,4 +149,10 @@ func (d *Director) sweepHops() {
 	for _, h := range d.hops.Sweep(unused) {
 		d.mirror.Release(d.links.list[h.Link].ifindex, h.Addr.Netip())
 	}
+}
+
+// unusedAt tells which hops were not used for long at the tick now. Workers go
+// on using others meanwhile, later than now.
+func unusedAt(now uint32) func(used uint32) bool {
+	return func(used uint32) bool { return int32(now-used) > unusedTicks }
 }

@@ -40,7 +40,7 @@ type hop struct {
 	where uint64        // link | mtu<<16; valid once state is not HopFree
 	mac   atomic.Uint64 // a packet.MAC
 	state atomic.Uint32
-	used  atomic.Uint32 // tick of the last frame sent, for upkeep
+	used  atomic.Uint32 // tick of the last frame sent, or look-up, for upkeep
 	_     [24]byte
 }
 

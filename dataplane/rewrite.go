@@ -209,9 +209,11 @@ func (w *Worker) hopTo(dst, src packet.Addr, in LinkID, hash uint32) (HopID, Rea
 	return w.hopOn(&next)
 }
 
-// hopOn finds or claims the hop of a route.
+// hopOn finds or claims the hop of a route. That alone is a use of it: a
+// connection keeps it now.
 func (w *Worker) hopOn(next *Next) (HopID, Reason) {
 	if id := w.hops.find(next.Link, next.MTU, next.Via); id != noHop {
+		w.hops.at(id).used.Store(uint32(w.tick))
 		return id, Unexplained
 	}
 	if !w.claims.take(w.now) {

@@ -1,0 +1,27 @@
+package dataplane
+
+import "testing"
+
+// A hop that nobody uses goes when connections have let go of it. Until then
+// one may look it up.
+func TestAHopThatIsLookedUpAnewIsNotSweptAway(t *testing.T) {
+	x := newWorld(t, topologies["twonic"], sizes{conns: 8, frames: 64, ring: 64})
+	x.run(t)
+	w, next := x.worker, Next{Link: 1, Via: addrOf("10.0.0.11"), MTU: 1500}
+	id, why := w.hopOn(&next)
+	x.hops.Set(1, next.Via, HopFailed, MAC{})
+	before := uint32(w.tick)
+	unused := func(used uint32) bool { return used <= before }
+	x.now += 60 * Second
+	x.run(t)
+	if again, _ := w.hopOn(&next); why != Unexplained || again != id {
+		t.Fatalf("hop %d, then %d: %v", id, again, why)
+	}
+	if gone := x.hops.Sweep(unused); len(gone) != 0 {
+		t.Errorf("%d hops are gone", len(gone))
+	}
+	before = uint32(w.tick)
+	if gone := x.hops.Sweep(unused); len(gone) != 1 || gone[0].Addr != next.Via {
+		t.Errorf("%v are gone", gone)
+	}
+}
