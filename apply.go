@@ -91,9 +91,9 @@ func (d *Director) replace(set *service.Set) error {
 	return nil
 }
 
-// install makes the director follow set. The order is that of DESIGN's "One
-// command": answers are caught before the first request leaves. It costs what
-// differs from the set that was installed before.
+// install makes the director follow set. The order is that of "One command" in
+// ARCHITECTURE.md: answers are caught before the first request leaves. It costs
+// what differs from the set that was installed before.
 func (d *Director) install(set *service.Set) error {
 	d.roster.Warm(dataplane.Monotonic()())
 	if err := d.roster.Apply(set); err != nil {

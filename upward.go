@@ -16,7 +16,7 @@ const (
 )
 
 // upward is the way back: a worker leaves copies of frames in a bounded ring,
-// a goroutine beside it gives them to the kernel (DESIGN decision 11).
+// a goroutine beside it gives them to the kernel.
 type upward struct {
 	links *links
 	way   *bpf.WayBack

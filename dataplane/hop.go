@@ -13,7 +13,7 @@ type HopID uint16
 const (
 	noHop = HopID(0xffff)
 
-	// MaxHops bounds the hops in use at one time (DESIGN decision 10).
+	// MaxHops bounds the hops in use at one time.
 	MaxHops = 8192
 
 	hopSlots = 2 * MaxHops

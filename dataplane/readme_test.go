@@ -29,3 +29,17 @@ func TestEveryScriptIsNamedInTheReadme(t *testing.T) {
 		}
 	}
 }
+
+// TestEveryCounterIsExplained holds docs/counters.md to the counters.
+func TestEveryCounterIsExplained(t *testing.T) {
+	text, err := os.ReadFile("../docs/counters.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	new(Counters).Each(0, func(name string, _ uint64) {
+		word := strings.TrimPrefix(name, "drop.")
+		if !regexp.MustCompile(`(?m)^\|[^|]*\b` + word + `\b[^|]*\|`).Match(text) {
+			t.Errorf("%s is not in the page", name)
+		}
+	})
+}
