@@ -154,10 +154,12 @@ func (w *Worker) rewriteOf(at conntrack.Index, rec *conntrack.Record, s *Server,
 func (w *Worker) rewriteElsewhere(at conntrack.Index, rec *conntrack.Record, s *Server, toServer bool) packet.Rewrite {
 	virtual := packet.Endpoint{Addr: w.table.Virtual(at), Port: rec.VPort}
 	real := packet.Endpoint{Addr: s.real.Addr, Port: rec.RPort}
-	if toServer {
-		return packet.NewRewrite(virtual, real)
+	x := packet.NewRewrite(virtual, real)
+	if !toServer {
+		x = packet.NewRewrite(real, virtual)
 	}
-	return packet.NewRewrite(real, virtual)
+	x.FillsUDP, x.FillsSCTP = s.toServer.FillsUDP, s.toServer.FillsSCTP
+	return x
 }
 
 // hopOf returns the hop of packet i's connection in its direction, and looks
