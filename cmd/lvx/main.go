@@ -96,7 +96,7 @@ answer 255 where the director said no, as ipvsadm does.
 
 func tellCommands(out io.Writer, commands []command) {
 	for _, c := range commands {
-		fmt.Fprintf(out, "  %s\n        %s\n", strings.TrimSpace("lvx "+c.name+" "+c.use), c.does)
+		fmt.Fprintf(out, "  %s\n%s\n", strings.TrimSpace("lvx "+c.name+" "+c.use), folded(c.does, "        "))
 	}
 }
 
