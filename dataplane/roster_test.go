@@ -54,12 +54,15 @@ func TestARosterFollowsEveryEdit(t *testing.T) {
 			}
 			c := roster.Config()
 			shown = append(shown, seen{c, slices.Clone(c.servers), slices.Clone(c.pairs)})
-			if random.IntN(4) == 0 {
-				// Steering was full, say: all as it was.
-				if err := roster.Apply(set); err != nil {
+			for random.IntN(3) == 0 {
+				// Steering was full, say: all as it was, and then something else.
+				next = set.Clone()
+				for range random.IntN(4) {
+					_ = next.Apply(oneOf(random))
+				}
+				if err := roster.Apply(next); err != nil {
 					t.Fatal(err)
 				}
-				next = set
 			}
 			c = roster.Config()
 			roster.Publish()

@@ -57,7 +57,8 @@ func (r *Roster) edited(set *service.Set) []service.Change {
 		if slices.ContainsFunc(wanted, func(c service.Change) bool { return c.Key() == key }) {
 			continue
 		}
-		c := service.Change{Was: &r.changes[i].wanted}
+		was := r.changes[i].wanted // the place is used again
+		c := service.Change{Was: &was}
 		if v, ok := set.Find(key); ok {
 			c.Is = &v
 		}
