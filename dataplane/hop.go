@@ -40,7 +40,7 @@ type hop struct {
 	where uint64        // link | mtu<<16; valid once state is not HopFree
 	mac   atomic.Uint64 // a packet.MAC
 	state atomic.Uint32
-	used  atomic.Uint32 // tick of the last frame sent, or look-up, for upkeep
+	used  atomic.Uint32 // tick of the last frame, or look-up, for upkeep
 	_     [24]byte
 }
 
@@ -135,16 +135,23 @@ func (h *Hops) ask() {
 func (h *Hops) Set(link LinkID, addr packet.Addr, state HopState, mac MAC) {
 	word := uint64(packet.MACFrom(mac))
 	for i := range h.slots {
-		s := &h.slots[i]
-		if HopState(s.state.Load()) == HopFree || LinkID(s.where) != link || s.addr != addr {
-			continue
+		if s := &h.slots[i]; s.leads(link, addr) {
+			h.mu.Lock() // the slot may have changed hands
+			if s.leads(link, addr) {
+				if state == HopUsable {
+					s.mac.Store(word)
+				}
+				s.state.Store(uint32(state))
+			}
+			h.mu.Unlock()
 		}
-		if state == HopUsable {
-			s.mac.Store(word)
-		}
-		s.state.Store(uint32(state))
 	}
 	h.changed.Add(1)
+}
+
+// leads reports whether s is in use for addr on link.
+func (s *hop) leads(link LinkID, addr packet.Addr) bool {
+	return HopState(s.state.Load()) != HopFree && LinkID(s.where) == link && s.addr == addr
 }
 
 // Each calls f for every hop in use, with the tick of its last frame.

@@ -25,3 +25,21 @@ func TestAHopThatIsLookedUpAnewIsNotSweptAway(t *testing.T) {
 		t.Errorf("%v are gone", gone)
 	}
 }
+
+// Nor does one that a frame waits for, on a connection that looks nothing up.
+func TestAHopThatAFrameWaitsForIsNotSweptAway(t *testing.T) {
+	s := crowd(t, sizes{conns: 8, frames: 64, ring: 64})
+	s.silent[addrOf("10.0.0.11")] = true
+	nic, frame := s.bytesOf("public 198.51.100.7:1 -> 192.0.2.1:53 udp 9")
+	s.nics[nic].Inject(frame)
+	s.world.run(t)
+	s.now += 60 * Second
+	s.world.run(t)
+	before := uint32(s.worker.tick)
+	s.now += Second
+	s.nics[nic].Inject(frame)
+	s.world.run(t)
+	if gone := s.hops.Sweep(func(used uint32) bool { return used <= before }); s.worker.Held() != 1 || len(gone) != 0 {
+		t.Errorf("%d frames wait, %v are gone", s.worker.Held(), gone)
+	}
+}

@@ -48,6 +48,7 @@ func (q *waiting) due(h *Hops) bool { return len(q.frames) > 0 && h.changed.Load
 // add holds f until hop id is usable, within the limits.
 func (q *waiting) add(w *Worker, f nic.Frame, id HopID, from origin) Reason {
 	w.hops.again(id)
+	w.hops.at(id).used.Store(uint32(w.tick)) // or it would be swept meanwhile
 	if len(q.frames) == cap(q.frames) {
 		return HoldFull
 	}
