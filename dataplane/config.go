@@ -217,8 +217,9 @@ func (x *serviceIndex) find(proto uint8, e *packet.Endpoint) int32 {
 }
 
 // serves reports whether e is the endpoint of a server of some service whose
-// answers come over link.
-func (c *Config) serves(proto uint8, e *packet.Endpoint, link LinkID) bool {
+// answers come over link; with deleted, also of one that is only kept for its
+// connections.
+func (c *Config) serves(proto uint8, e *packet.Endpoint, link LinkID, deleted bool) bool {
 	if len(c.reals.entries) == 0 {
 		return false
 	}
@@ -227,7 +228,7 @@ func (c *Config) serves(proto uint8, e *packet.Endpoint, link LinkID) bool {
 		if p.proto != proto || p.port != e.Port || p.addr != e.Addr {
 			continue
 		}
-		if s := c.servers[p.id]; !s.deleted.Load() && s.links.Load()>>link&1 != 0 {
+		if s := c.servers[p.id]; (deleted || !s.deleted.Load()) && s.links.Load()>>link&1 != 0 {
 			return true
 		}
 	}

@@ -220,6 +220,12 @@ func (f *FTP) await(vport, rport uint16, by int64) {
 	}
 }
 
+// awaits reports whether a data connection has, or will have, a port of that
+// number.
+func (f *FTP) awaits(proto uint8, port uint16) bool {
+	return f != nil && proto == packet.TCP && f.awaited[port].Load() > 0
+}
+
 // sweep gives up what nobody came for in time; whoever holds the lock does it.
 func (f *FTP) sweep(now conntrack.Tick) {
 	if f.count.Load() == 0 || !f.mu.TryLock() {
@@ -240,16 +246,19 @@ type Expected struct {
 	Expires         conntrack.Tick
 }
 
-// Each calls f for every data connection that is expected. Workers wait for it
-// where one begins or ends.
+// Each calls do for every data connection that is expected. Workers wait for it
+// where one begins or ends, but not for do.
 func (f *FTP) Each(now conntrack.Tick, do func(Expected)) {
 	if f == nil {
 		return
 	}
+	all := make([]expectation, 0, maxExpectations)
 	f.mu.Lock()
-	defer f.mu.Unlock()
 	for n := f.oldest; n != 0; n = f.at(n).newer {
-		x := f.at(n)
+		all = append(all, *f.at(n))
+	}
+	f.mu.Unlock()
+	for _, x := range all {
 		do(Expected{x.client, x.virtual, x.server, x.rport, conntrack.Tick(max(0, int32(x.deadline-now)))})
 	}
 }

@@ -174,3 +174,14 @@ func TestOneCallIsTakenOnce(t *testing.T) {
 	x.sweep(1 << 20)
 	x.settled(t)
 }
+
+// Data connections of a service have the port below its own.
+func TestFTPIsHelpedWhereThereIsAPortBelow(t *testing.T) {
+	roster, err := NewRoster(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if roster.HelpFTP([]uint16{0, 1, 2, 21}, nil); !slices.Equal(roster.ftpPorts, []uint16{2, 21}) {
+		t.Error(roster.ftpPorts)
+	}
+}

@@ -83,13 +83,12 @@ func (m *marks) find(proto uint8, e *packet.Endpoint) int32 {
 }
 
 // turn makes an answer of packet i, which is marked for a service, if it is one:
-// a server has sent it to the client of a connection. As with IPVS connections
-// come before marks; only who owns the connection can tell. It returns as what
-// the owner of another connection gets the packet.
+// a server has sent it to the client of a connection, or calls a client of FTP
+// back. As with IPVS connections come before marks; only who owns the connection
+// can tell. It returns as what the owner of another connection gets the packet.
 func (w *Worker) turn(b *Batch, i int) how {
-	server, client := b.client[i], b.other[i]
-	if id := b.service[i]; b.how[i] != asReceived || id == noService || !w.config.Services[id].marked() ||
-		!w.config.serves(b.proto[i], &server, b.link[i]) && !w.config.serves(b.proto[i], &packet.Endpoint{Addr: server.Addr}, b.link[i]) {
+	server, client, id := b.client[i], b.other[i], b.service[i]
+	if b.how[i] != asReceived || id == noService || !w.config.Services[id].marked() || !w.config.mayAnswer(b.proto[i], &server, b.link[i]) {
 		return asReceived
 	}
 	if w.crew != nil && w.handOver(b, i, w.crew.owner(client), asReceived) {
@@ -100,11 +99,17 @@ func (w *Worker) turn(b *Batch, i int) how {
 	if at == conntrack.None {
 		at = w.table.FindAlias(hash, b.proto[i], client, server)
 	}
-	if at == conntrack.None {
+	b.dir[i], b.client[i], b.other[i], b.service[i] = conntrack.ToClient, client, server, noService
+	if at == conntrack.None && !w.callsBack(b, i) {
+		b.dir[i], b.client[i], b.other[i], b.service[i] = conntrack.ToServer, server, client, id
 		return toServer
 	}
-	b.dir[i], b.client[i], b.other[i], b.service[i] = conntrack.ToClient, client, server, noService
 	return asReceived
+}
+
+// mayAnswer reports whether some connection has its answers from e, by link.
+func (c *Config) mayAnswer(proto uint8, e *packet.Endpoint, link LinkID) bool {
+	return c.serves(proto, e, link, true) || c.serves(proto, &packet.Endpoint{Addr: e.Addr}, link, true) || c.ftp.awaits(proto, e.Port)
 }
 
 // masked returns a with only its first bits.

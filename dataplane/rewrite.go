@@ -25,7 +25,7 @@ func (w *Worker) leave(b *Batch, i int) {
 	p := &b.packets[i]
 	from := packet.Endpoint{Addr: p.Src, Port: p.SrcPort}
 	if w.config.Settings.NatIcmpSend == 0 || b.kinds[i] != kindFlow || p.TTL <= 1 || p.TCPFlags&packet.RST != 0 ||
-		p.Proto == packet.SCTP && p.Chunk == packet.ChunkAbort || !w.config.serves(p.Proto, &from, b.link[i]) {
+		p.Proto == packet.SCTP && p.Chunk == packet.ChunkAbort || !w.config.serves(p.Proto, &from, b.link[i], false) {
 		b.finish(i, PassUp, Unexplained)
 		return
 	}

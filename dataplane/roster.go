@@ -78,9 +78,10 @@ func (r *Roster) Deviate(s service.Deviations) { r.deviations = s }
 
 // HelpFTP has workers look after the control connections of FTP to some ports,
 // none by default. awaited are counters by port that steering reads, nil if
-// nobody does. It comes before the first Apply.
+// nobody does. It comes before the first Apply. A port that has no other below it
+// for data connections is left out.
 func (r *Roster) HelpFTP(ports []uint16, awaited []atomic.Uint64) {
-	r.ftpPorts, r.awaited = slices.Clone(ports), awaited
+	r.ftpPorts, r.awaited = slices.DeleteFunc(slices.Clone(ports), func(p uint16) bool { return p < 2 }), awaited
 }
 
 // Expected calls f for every data connection of FTP that nobody has opened yet.

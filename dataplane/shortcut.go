@@ -43,7 +43,7 @@ func calledOf(services []*Service) called {
 	var x called
 	var keys []packet.PlainEndpoint
 	for _, s := range services {
-		if v := s.virtual; v.Addr.Is4() && s.proto != 0 {
+		if v := s.virtual; v.Addr.Is4() && !s.marked() {
 			x.anyPort = x.anyPort || v.Port == 0
 			keys = append(keys, packet.PlainEndpointFrom(s.proto, v.Port, v.Addr.V4()))
 		}
