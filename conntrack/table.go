@@ -249,6 +249,10 @@ func (t *Table) Slots() int { return len(t.slots) }
 // Capacity returns the most that Len becomes; an alias counts there.
 func (t *Table) Capacity() int { return t.capacity }
 
+// Free returns how many connections there is room for; one with an alias takes
+// the room of two.
+func (t *Table) Free() int { return t.capacity - t.count }
+
 // SetTimeouts changes the timeouts; a running one stays until the next packet.
 func (t *Table) SetTimeouts(timeouts Timeouts) { t.timeouts = timeouts }
 

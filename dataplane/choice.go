@@ -175,6 +175,9 @@ func (w *Worker) connect(b *Batch, i int, got *choice) {
 	if got.template != 0 {
 		rec.Flags |= controlled
 		w.control[at] = got.template
+		if got.state.Established() { // with sloppy_tcp
+			w.assure(at, rec)
+		}
 	}
 	w.attend(at, rec)
 	b.conn[i] = at
@@ -189,7 +192,7 @@ func (w *Worker) connect(b *Batch, i int, got *choice) {
 // insert makes the record of packet i's connection.
 func (w *Worker) insert(b *Batch, i int, got *choice) (conntrack.Index, conntrack.Room) {
 	slot, client, virtual := got.server.Slot, b.client[i], b.other[i]
-	if got.server.service.marked() {
+	if w.config.Services[b.service[i]].marked() {
 		return w.table.InsertElsewhere(w.tick, b.hash[i], b.proto[i], client, virtual, slot, got.port, got.state)
 	}
 	return w.table.Insert(w.tick, b.hash[i], b.proto[i], client, slot, virtual.Port, got.port, got.state)

@@ -45,3 +45,21 @@ func TestAnotherClientPortAllocatesNothing(t *testing.T) {
 		t.Errorf("too little happened: %+v, aliased %d", c, aliased)
 	}
 }
+
+// An alias takes a place: a table can be short of them with few connections.
+func TestTheDefencesKnowThatAliasesTakeRoom(t *testing.T) {
+	s := crowd(t, sizes{conns: 48, frames: 256, ring: 256})
+	s.rules([]string{"-A -u 192.0.2.2:53 -s rr", "-a -u 192.0.2.2:53 -r 10.0.0.11:5353 -m"})
+	for k := range 16 {
+		for _, virtual := range []string{"192.0.2.1", "192.0.2.2"} {
+			_, frame := s.bytesOf(fmt.Sprintf("public 198.51.100.%d:1 -> %s:53 udp 18", 1+k, virtual))
+			s.nics[0].Inject(frame)
+			s.world.run(t)
+		}
+	}
+	s.now += 2 * Second
+	s.world.run(t)
+	if n := s.worker.Table().Len(); n != 32 || !s.worker.Short() {
+		t.Errorf("%d connections; short of room: %t", n, s.worker.Short())
+	}
+}

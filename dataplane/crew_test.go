@@ -299,6 +299,12 @@ func (s *script) change(t *testing.T, line string) {
 	if err := s.set.Apply(c.Edit); err != nil {
 		t.Fatal(err)
 	}
+	s.follow(t)
+}
+
+// follow has running workers follow the set.
+func (s *script) follow(t *testing.T) {
+	t.Helper()
 	if err := s.roster.Apply(&s.set); err != nil {
 		t.Fatal(err)
 	}

@@ -35,7 +35,7 @@ func (d *defence) on(mode int) bool {
 func (w *Worker) gauge() {
 	d, s := &w.defence, &w.config.Settings
 	spare := max(1, w.table.Capacity()/shortPart)
-	free := w.table.Capacity() - w.table.Len()
+	free := w.table.Free()
 	d.short = free < spare
 	w.table.SetSecure(d.on(s.SecureTCP))
 	switch {

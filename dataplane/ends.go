@@ -86,7 +86,7 @@ func (w *Worker) dropOrphans() {
 	if n := w.config.deletions.Load(); n != w.deletions {
 		w.deletions = n
 		if w.config.Settings.ExpireNodestConn != 0 {
-			w.orphans = sweep{left: w.table.Slots()}
+			w.orphans.left = w.table.Slots()
 		}
 	}
 	if w.masterless >= 0 {

@@ -6,6 +6,7 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/lvx-lb/lvx/admin"
 	"github.com/lvx-lb/lvx/conntrack"
 )
 
@@ -81,24 +82,29 @@ func fairFrame(r *rand.Rand) string {
 func TestWhatIsKeptBesideTheRecordsIsThatOfARecount(t *testing.T) {
 	for _, n := range []int{1, 2, 3} {
 		t.Run(fmt.Sprint(n), func(t *testing.T) {
-			s := crowd(t, sizes{conns: 30 * n, frames: 256 * n, ring: 256, workers: n, templates: 12})
-			s.t = t
-			for _, queues := range s.queues {
-				for _, m := range queues {
-					m.Discard(true)
-				}
-			}
-			playFair(t, s, rand.New(rand.NewPCG(uint64(n), 1)))
+			playFair(t, openFair(t, n), rand.New(rand.NewPCG(uint64(n), 1)))
 		})
 	}
 }
 
-func playFair(t *testing.T, s *script, random *rand.Rand) {
+func openFair(t *testing.T, workers int) *script {
 	t.Helper()
+	s := crowd(t, sizes{conns: 30 * workers, frames: 256 * workers, ring: 256, workers: workers, templates: 12})
+	s.t = t
+	for _, queues := range s.queues {
+		for _, m := range queues {
+			m.Discard(true)
+		}
+	}
 	s.rules([]string{"-C", "--set 30 0 0", "mark add 5 to 192.0.2.33", "mark add 6 to 192.0.2.34"})
 	for _, x := range fair {
 		s.rules([]string{x.add, fmt.Sprintf(x.server, 11), fmt.Sprintf(x.server, 12)})
 	}
+	return s
+}
+
+func playFair(t *testing.T, s *script, random *rand.Rand) {
+	t.Helper()
 	for step := range 6000 {
 		nic, frame := s.bytesOf(fairFrame(random))
 		s.arrive(nic, frame)
@@ -128,6 +134,12 @@ func playFair(t *testing.T, s *script, random *rand.Rand) {
 	if sum := s.totals(); sum["new-conns"] < 500 || sum["resets"] < 50 || sum["probes"] < 100 || s.roster.ftp.usedDialogs < 5 {
 		t.Errorf("too little happened: %v", sum)
 	}
+	closeFair(t, s)
+}
+
+// closeFair lets all end, and looks for what is left.
+func closeFair(t *testing.T, s *script) {
+	t.Helper()
 	for range 400 {
 		s.now += 10 * Second
 		s.world.run(t)
@@ -141,6 +153,43 @@ func playFair(t *testing.T, s *script, random *rand.Rand) {
 			t.Errorf("%v still counts when all is over", srv.Address.Address)
 		}
 	}
+}
+
+// TestTheFairIsRightWhileWorkersRace: run it with -race.
+func TestTheFairIsRightWhileWorkersRace(t *testing.T) {
+	s := openFair(t, 3)
+	var frames [3][2][][]byte
+	for i := range frames {
+		random := rand.New(rand.NewPCG(uint64(i), 9))
+		for range 3000 {
+			n, f := s.bytesOf(fairFrame(random))
+			frames[i][n] = append(frames[i][n], f)
+		}
+	}
+	random, rounds := rand.New(rand.NewPCG(1, 9)), 0
+	s.race(t, func(i int, stop <-chan struct{}) {
+		for k := 0; ; k++ {
+			select {
+			case <-stop:
+				return
+			default:
+			}
+			for n, all := range frames[i] {
+				s.queues[n][i].Inject(all[k%len(all)])
+			}
+		}
+	}, func() bool {
+		if c, err := admin.Parse(strings.Fields(fairCommand(random))); err == nil && s.set.Apply(c.Edit) == nil {
+			s.follow(t)
+			s.roster.Collect()
+		}
+		s.roster.Expected(s.now.tick(), func(Expected) {})
+		rounds++
+		return rounds > 60
+	})
+	s.world.run(t)
+	recountFair(t, s)
+	closeFair(t, s)
 }
 
 // recountFair compares counts, awaited ports and users of dialogs with the

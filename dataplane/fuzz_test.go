@@ -20,6 +20,8 @@ var opened = []string{
 	"public 198.51.100.7:1 -> 192.0.2.33:53 udp 9",
 	"public 198.51.100.7:1 -> 192.0.2.1:21 tcp S",
 	"public 198.51.100.7:1 -> 192.0.2.1:21 tcp A",
+	`public 198.51.100.7:1 -> 192.0.2.1:21 tcp PA seq=101 ack=501 text=PASV\r\n`,
+	`private 10.0.0.11:21 -> 198.51.100.7:1 tcp PA seq=501 ack=107 text=227_(10,0,0,11,195,80)\r\n`,
 }
 
 // talking are the rules of a service of FTP.
@@ -74,6 +76,7 @@ var grown = []string{
 	"private 10.0.0.13 -> 198.51.100.7 icmp 3/3 about 198.51.100.7:1 -> 10.0.0.13:5353 udp 99",
 	`public 198.51.100.7:1 -> 192.0.2.1:21 tcp PA seq=101 ack=501 text=PASV\r\n`,
 	`private 10.0.0.11:21 -> 198.51.100.7:1 tcp PA seq=501 ack=107 text=227_(10,0,0,11,195,80)\r\n`,
+	`private 10.0.0.11:21 -> 198.51.100.7:1 tcp PA seq=2147484154 ack=107 text=far`,
 	`public 198.51.100.7:1 -> 192.0.2.1:21 tcp PA seq=107 ack=523 sack=501:520 text=EPSV\r\n`,
 	`private 10.0.0.11:21 -> 198.51.100.7:1 tcp PA seq=523 ack=113 text=229_(|||50001|)\r\n sum=partial`,
 	`public 198.51.100.7:1 -> 192.0.2.1:21 tcp PA seq=113 ack=600 text=PORT_198,51,100,7,195,80\r\n`,
@@ -96,10 +99,10 @@ var switches = []string{
 // with a right one, and both must do the same.
 func FuzzProcess(f *testing.F) {
 	s := crowd(f, sizes{conns: 8, frames: 64, ring: 64})
-	var first [][]byte
+	var first []risen
 	for _, line := range opened {
-		_, frame := s.bytesOf(line)
-		first = append(first, frame)
+		n, frame := s.bytesOf(line)
+		first = append(first, risen{nic: n, frame: frame})
 	}
 	for i, line := range grown {
 		_, a := s.bytesOf(line)
@@ -113,8 +116,8 @@ func FuzzProcess(f *testing.F) {
 		for i := range both {
 			s := crowd(t, sizes{conns: 8, frames: 64, ring: 64, detour: i > 0})
 			s.prepare(t, seconds&1 != 0, switched)
-			for _, frame := range first {
-				s.nics[0].Inject(frame)
+			for _, x := range first {
+				s.nics[x.nic].Inject(x.frame)
 				s.world.run(t)
 			}
 			for n := range s.sent {
