@@ -2,7 +2,6 @@ package main
 
 import (
 	"errors"
-	"flag"
 	"fmt"
 	"strings"
 
@@ -27,7 +26,7 @@ func (d *deviations) Set(names string) error {
 }
 
 // define adds the options to f.
-func (d *deviating) define(f *flag.FlagSet) {
+func (d *deviating) define(f *options) {
 	f.BoolVar(&d.strict, "strict", false, "differ from IPVS in nothing that has a switch")
 	f.Var(&d.on, "deviate", "`NAME,...` of ways to differ from IPVS, also with --strict; may be repeated:\n"+listDeviations())
 	f.Func("idle", "`HOW` an established TCP connection ends that was idle for its timeout: probe, only if one of its ends does not know it any more; reset; or forget, as IPVS. Unless given probe, with --strict forget", d.idle)

@@ -2,7 +2,6 @@ package main
 
 import (
 	"bytes"
-	"flag"
 	"strings"
 	"testing"
 
@@ -22,7 +21,7 @@ func TestOptionsChooseHowToDifferFromIPVS(t *testing.T) {
 		{"--no-deviate empty-udp-checksum", service.DefaultDeviations() &^ empty},
 	} {
 		var d deviating
-		f := flag.NewFlagSet("", flag.ContinueOnError)
+		f := optionsOf("", stdio{})
 		d.define(f)
 		err := f.Parse(strings.Fields(c.line))
 		if got, wrong := d.chosen(); err != nil || wrong != nil || got != c.want {

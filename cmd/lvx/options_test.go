@@ -40,6 +40,7 @@ func TestAWrongCommandLineIsRefusedInOneLine(t *testing.T) {
 		"run --nic x --nothing": "lvx run: no option nothing; `lvx run -h` tells the options\n",
 		"run --rules":           "lvx run: no value for option rules; `lvx run -h` tells the options\n",
 		"run --ftp x":           "lvx run: invalid value \"x\" for option ftp: \"x\" is no port; `lvx run -h` tells the options\n",
+		"replay --ftp 1":        "lvx replay: invalid value \"1\" for option ftp: FTP takes the port before, too, and 1 has none; `lvx replay -h` tells the options\n",
 		"drain -t 192.0.2.1:80": "lvx drain: which server? give -t VIP:PORT (or -u, --sctp-service, -f) and -r RIP:PORT; `lvx drain -h` tells the options\n",
 		"exec":                  "lvx exec: which command? `lvx exec -h` tells the options\n",
 	} {

@@ -26,46 +26,55 @@ const (
 	replayStep   = 100 * time.Millisecond
 )
 
+// replayOptions say what a replay is made of.
+type replayOptions struct {
+	rules, marks string
+	in, out      string
+	ftp          ports
+	deviating    deviating
+}
+
 func runReplay(_ context.Context, args []string, std stdio) int {
-	o := optionsOf("replay", std)
-	rules := o.String("rules", "", "rules, a `FILE` as lvx save or ipvsadm -S writes it")
-	marks := o.String("marks", "", "mark rules, a `FILE` as lvx mark list writes it")
-	var deviating deviating
-	deviating.define(o.FlagSet)
-	if code, ok := o.parse(args, 2); !ok {
+	f := optionsOf("replay", std)
+	var o replayOptions
+	f.StringVar(&o.rules, "rules", "", "rules, a `FILE` as lvx save or ipvsadm -S writes it")
+	f.StringVar(&o.marks, "marks", "", "mark rules, a `FILE` as lvx mark list writes it")
+	o.ftp.define(f)
+	o.deviating.define(f)
+	if code, ok := f.parse(args, 2); !ok {
 		return code
 	}
-	if o.NArg() != 2 || *rules == "" {
-		return o.refuse("give --rules FILE and the captures IN.pcap and OUT.pcap")
+	if o.in, o.out = f.Arg(0), f.Arg(1); o.out == "" || o.rules == "" {
+		return f.refuse("give --rules FILE and the captures IN.pcap and OUT.pcap")
 	}
-	if err := replay(*rules, *marks, o.Arg(0), o.Arg(1), deviating, std); err != nil {
+	if err := replay(&o, std); err != nil {
 		return fail(std, err)
 	}
 	return exitOK
 }
 
-func replay(rules, marks, in, out string, differ deviating, std stdio) error {
-	deviations, err := differ.chosen()
+func replay(o *replayOptions, std stdio) error {
+	deviations, err := o.deviating.chosen()
 	if err != nil {
 		return err
 	}
-	set, err := configured(rules, marks)
+	set, err := configured(o.rules, o.marks)
 	if err != nil {
 		return err
 	}
-	seen, err := learn(in, set)
+	seen, err := learn(o.in, set)
 	if err != nil {
 		return err
 	}
-	source, err := os.Open(in)
+	source, err := os.Open(o.in)
 	if err != nil {
 		return err
 	}
 	defer source.Close()
-	if same(in, out) {
-		return fmt.Errorf("write %s: it is the capture that is read", out)
+	if same(o.in, o.out) {
+		return fmt.Errorf("write %s: it is the capture that is read", o.out)
 	}
-	sink, err := os.Create(out)
+	sink, err := os.Create(o.out)
 	if err != nil {
 		return err
 	}
@@ -73,12 +82,16 @@ func replay(rules, marks, in, out string, differ deviating, std stdio) error {
 	pool := nic.NewPool(replayChunks, 65536)
 	capture, err := nic.NewPcap(pool, source, sink)
 	if err != nil {
-		return fmt.Errorf("read %s: %w", in, err)
+		return fmt.Errorf("read %s: %w", o.in, err)
 	}
 	// An answer comes after its request was sent, never in one batch with it.
 	capture.Span = time.Nanosecond
 	queue := &arrivals{Pcap: capture, pool: pool, own: seen.own}
-	w, err := replayWorker(pool, queue, set, seen, deviations)
+	roster, err := replayRoster(set, seen, o.ftp, deviations)
+	if err != nil {
+		return err
+	}
+	w, err := replayWorker(pool, queue, roster, seen)
 	if err != nil {
 		return err
 	}
@@ -238,13 +251,14 @@ func (s *scene) resolve() {
 	})
 }
 
-func replayWorker(pool *nic.Pool, q nic.Queue, set *service.Set, s *scene, deviations service.Deviations) (*dataplane.Worker, error) {
+// replayRoster prepares what the worker of a replay is to know.
+func replayRoster(set *service.Set, s *scene, ftp ports, deviations service.Deviations) (*dataplane.Roster, error) {
 	roster, err := dataplane.NewRoster([]dataplane.Link{{Name: "replay", MAC: s.director, MTU: 1500, Partial: true}})
 	if err != nil {
 		return nil, err
 	}
 	roster.Deviate(deviations)
-	roster.HelpFTP([]uint16{21}, nil)
+	roster.HelpFTP(ftp, nil)
 	marks := slices.Clone(set.Marks())
 	for i := range marks {
 		marks[i].NIC = "" // there is one, of another name
@@ -257,6 +271,10 @@ func replayWorker(pool *nic.Pool, q nic.Queue, set *service.Set, s *scene, devia
 	for _, srv := range roster.Servers() {
 		srv.SetLinks(1)
 	}
+	return roster, nil
+}
+
+func replayWorker(pool *nic.Pool, q nic.Queue, roster *dataplane.Roster, s *scene) (*dataplane.Worker, error) {
 	table, err := conntrack.New(conntrack.Config{Capacity: replayConns, Seed: 1, Timeouts: conntrack.DefaultTimeouts()})
 	if err != nil {
 		return nil, err

@@ -42,7 +42,7 @@ func (s *sysctls) Set(text string) error {
 	return settings.Set(c)
 }
 
-// ports is a flag with a list of ports.
+// ports is a flag with a list of ports of FTP.
 type ports []uint16
 
 func (p *ports) String() string {
@@ -63,9 +63,18 @@ func (p *ports) Set(text string) error {
 		if err != nil {
 			return fmt.Errorf("%q is no port", word)
 		}
+		if port < 2 {
+			return fmt.Errorf("FTP takes the port before, too, and %d has none", port)
+		}
 		*p = append(*p, uint16(port))
 	}
 	return nil
+}
+
+// define adds the option for ports of FTP.
+func (p *ports) define(o *options) {
+	*p = ports{21}
+	o.Var(p, "ftp", "`PORTS` of services whose FTP data connections are found, none with \"\"")
 }
 
 type runOptions struct {
@@ -90,7 +99,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.StringVar(&o.rules, "rules", "", "rules to start with, a `FILE` as lvx save or ipvsadm -S writes it")
 	f.StringVar(&o.marks, "marks", "", "mark rules to start with, a `FILE` as lvx mark list writes it")
 	f.Var(&o.sysctls, "sysctl", "a sysctl of IPVS as `NAME=VALUE`; may be repeated")
-	o.deviating.define(f.FlagSet)
+	o.deviating.define(f)
 	f.StringVar(&o.socket, "socket", socketPath(), "`PATH` of the director's socket")
 	f.StringVar(&o.mode, "mode", "auto", "`MODE` of AF_XDP: auto takes the best that all NICs have; zerocopy, native or generic")
 	f.StringVar(&o.name, "name", "lvx0", "`NAME` of the director: of its veth and its state file")
@@ -98,8 +107,7 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.IntVar(&o.workers, "workers", 1, "threads that forward; each needs a queue of its own on every NIC")
 	f.IntVar(&o.rings, "rings", 2048, "size of a queue's rings, a power of two")
 	f.DurationVar(&o.slowStart, "slow-start", 0, "`TIME`, as 30s, that a server which is added, or had weight 0, takes to get its weight (wrr, wlc, sed, nq, twos)")
-	o.ftp = ports{21}
-	f.Var(&o.ftp, "ftp", "`PORTS` of services whose FTP data connections are found, none with \"\"")
+	o.ftp.define(f)
 	f.BoolVar(&o.addVIPs, "add-vips", false, "add the addresses of services that no NIC has, keep them there, and remove them at exit")
 	f.BoolVar(&o.debug, "debug", false, "log details, too")
 	f.DurationVar(&o.collect, "collect", 0, "collect garbage so often, to measure what that does to packets; 0 = when there is need")
