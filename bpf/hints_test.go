@@ -1,6 +1,7 @@
 package bpf
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"net/netip"
@@ -47,6 +48,42 @@ func TestKeysThatShareAHintAreToldApart(t *testing.T) {
 			f := frame{dst: publicMAC}.ethernet(udp("198.51.100.7:40000", fmt.Sprintf("203.0.113.9:%d", port)))
 			if got := d.run(t, d.public, 0, f); got != want {
 				t.Fatalf("port %d of %v: verdict %d, want %d", port, there, got, want)
+			}
+		}
+	}
+}
+
+// The program reads hints while they are written.
+func TestAKeyIsSteeredWhileOthersOfItsHintComeAndGo(t *testing.T) {
+	d := newStand(t)
+	l, addr := Link{Ifindex: d.public}, netip.MustParseAddr("203.0.113.9")
+	ports := samePlace(t, d, l, addr, 4)
+	must(t, d.AddService(l, 17, addr, ports[1]))
+	over := make(chan error)
+	go func() {
+		var err error
+		for range 3000 {
+			for _, port := range []uint16{ports[0], ports[2], ports[3]} {
+				err = errors.Join(err, d.AddService(l, 17, addr, port))
+			}
+			for _, port := range []uint16{ports[2], ports[0], ports[3]} {
+				err = errors.Join(err, d.RemoveService(l, 17, addr, port))
+			}
+		}
+		over <- err
+	}()
+	f := frame{dst: publicMAC}.ethernet(udp("198.51.100.7:40000", fmt.Sprintf("203.0.113.9:%d", ports[1])))
+	for missed := 0; ; {
+		select {
+		case err := <-over:
+			must(t, err)
+			if missed > 0 {
+				t.Errorf("%d frames were not steered", missed)
+			}
+			return
+		default:
+			if d.run(t, d.public, 0, f) != redirect {
+				missed++
 			}
 		}
 	}
