@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"cmp"
+	"slices"
 	"sync"
 	"sync/atomic"
 
@@ -164,28 +166,37 @@ func (h *Hops) Each(f func(link LinkID, addr packet.Addr, state HopState, used u
 	}
 }
 
-// Sweep frees the hops that unused reports, and returns them. The caller has
-// raised the route generation and waited for every worker to see it, so that
-// no connection names them.
-func (h *Hops) Sweep(unused func(used uint32) bool) (freed []struct {
+// Neighbour is a next address on a link, whatever the MTUs it is used with.
+type Neighbour struct {
 	Link LinkID
 	Addr packet.Addr
-}) {
+}
+
+// Sweep frees the hops that unused reports, and returns the neighbours that no
+// other hop leads to. The caller has raised the route generation and waited for
+// every worker to see it, so that no connection names them.
+func (h *Hops) Sweep(unused func(used uint32) bool) (freed []Neighbour) {
 	h.mu.Lock()
 	defer h.mu.Unlock()
+	stay := map[Neighbour]bool{}
 	for i := range h.slots {
 		s := &h.slots[i]
-		if HopState(s.state.Load()) == HopFree || !unused(s.used.Load()) {
+		if HopState(s.state.Load()) == HopFree {
 			continue
 		}
-		freed = append(freed, struct {
-			Link LinkID
-			Addr packet.Addr
-		}{LinkID(s.where), s.addr})
+		n := Neighbour{LinkID(s.where), s.addr}
+		if !unused(s.used.Load()) {
+			stay[n] = true
+			continue
+		}
+		freed = append(freed, n)
 		s.state.Store(uint32(HopFree))
 		h.count.Add(-1)
 	}
-	return freed
+	slices.SortFunc(freed, func(a, b Neighbour) int {
+		return cmp.Or(cmp.Compare(a.Link, b.Link), cmp.Compare(a.Addr.Hi, b.Addr.Hi), cmp.Compare(a.Addr.Lo, b.Addr.Lo))
+	})
+	return slices.DeleteFunc(slices.Compact(freed), func(n Neighbour) bool { return stay[n] })
 }
 
 func (h *Hops) at(id HopID) *hop { return &h.slots[id%hopSlots] }

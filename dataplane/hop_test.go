@@ -1,6 +1,11 @@
 package dataplane
 
-import "testing"
+import (
+	"slices"
+	"testing"
+
+	"github.com/lvx-lb/lvx/packet"
+)
 
 // A hop that nobody uses goes when connections have let go of it. Until then
 // one may look it up.
@@ -41,5 +46,27 @@ func TestAHopThatAFrameWaitsForIsNotSweptAway(t *testing.T) {
 	s.world.run(t)
 	if gone := s.hops.Sweep(func(used uint32) bool { return used <= before }); s.worker.Held() != 1 || len(gone) != 0 {
 		t.Errorf("%d frames wait, %v are gone", s.worker.Held(), gone)
+	}
+}
+
+// One gateway may serve routes of several MTUs: it is needed while one of them is.
+func TestANeighbourIsGivenUpWithTheLastHopToIt(t *testing.T) {
+	h, unused := NewHops(), func(used uint32) bool { return used < 10 }
+	gateway, server := packet.AddrFrom4(0x0a000001), packet.AddrFrom4(0x0a00000b)
+	h.claim(1, 1500, gateway, 5)
+	used := h.claim(1, 1400, gateway, 20)
+	h.claim(1, 1500, server, 5)
+	h.claim(1, 1400, server, 6)
+	for _, want := range [][]Neighbour{{{1, server}}, nil} {
+		if got := h.Sweep(unused); !slices.Equal(got, want) {
+			t.Errorf("given up: %v, want %v", got, want)
+		}
+	}
+	if h.find(1, 1400, gateway) != used || h.count.Load() != 1 {
+		t.Errorf("%d hops are left, want the one that is used", h.count.Load())
+	}
+	h.at(used).used.Store(0)
+	if got := h.Sweep(unused); !slices.Equal(got, []Neighbour{{1, gateway}}) {
+		t.Errorf("given up: %v, want the gateway", got)
 	}
 }
