@@ -36,7 +36,7 @@ type Config struct {
 
 	Settings   Settings
 	Deviations service.Deviations
-	reals      serviceIndex   // servers' endpoints, by slot; filled for nat_icmp_send
+	reals      *reals         // nil: nobody asks
 	deletions  *atomic.Uint32 // how often servers were deleted
 
 	templates *Templates // nil: no service was ever persistent
@@ -214,48 +214,6 @@ func (x *serviceIndex) find(proto uint8, e *packet.Endpoint) int32 {
 			return s.id
 		}
 	}
-}
-
-// serves reports whether e is the endpoint of a server of some service whose
-// answers come over link; with deleted, also of one that is only kept for its
-// connections.
-func (c *Config) serves(proto uint8, e *packet.Endpoint, link LinkID, deleted bool) bool {
-	if len(c.reals.entries) == 0 {
-		return false
-	}
-	for i := c.reals.home(proto, e); c.reals.entries[i].proto != 0; i = (i + 1) & (len(c.reals.entries) - 1) {
-		p := &c.reals.entries[i]
-		if p.proto != proto || p.port != e.Port || p.addr != e.Addr {
-			continue
-		}
-		if s := c.servers[p.id]; (deleted || !s.deleted.Load()) && s.links.Load()>>link&1 != 0 {
-			return true
-		}
-	}
-	return false
-}
-
-// realPlaces lists the endpoints of all servers, by slot; port 0 of those that
-// answer from any.
-func realPlaces(servers []*Server) (places []servicePlace) {
-	for slot, s := range servers {
-		if s.gone {
-			continue
-		}
-		protocols, ports := []uint8{s.service.proto}, []uint16{s.real.Port}
-		if s.service.marked() {
-			protocols = []uint8{packet.TCP, packet.UDP, packet.SCTP}
-		}
-		if s.real.Port != 0 && s.AnswersFrom().Port() == 0 {
-			ports = append(ports, 0)
-		}
-		for _, p := range protocols {
-			for _, port := range ports {
-				places = append(places, servicePlace{s.real.Addr, port, p, int32(slot)})
-			}
-		}
-	}
-	return places
 }
 
 // addrSet is a set of addresses, built like serviceIndex. Most that are asked

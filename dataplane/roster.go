@@ -29,6 +29,7 @@ type Roster struct {
 	slots    []*Server            // with those that are gone, until somebody takes their place
 	pairs    []conntrack.Pair     // of slots
 	shown    int                  // so many slots a Config has seen: they are copied before they change
+	reals    *reals               // of slots; nil: they have changed
 	last     *Config              // nil: services or addresses have changed since
 	free     []uint32
 	routeGen uint16
@@ -122,8 +123,8 @@ func (r *Roster) prepare(v service.Configured, sched scheduler.Scheduler) change
 			srv.warms, srv.began = true, r.now
 		}
 		srv.Address = spec
-		if v.Persistent != 0 {
-			srv.keepsPorts.Store(true)
+		if v.Persistent != 0 && !srv.keepsPorts.Swap(true) {
+			r.reals = nil
 		}
 		srv.quiet.Store(spec.Weight == 0)
 		if spec.Weight > 0 {
@@ -225,6 +226,7 @@ func (r *Roster) server(s *Service, spec service.Server) (srv *Server, joins boo
 		return srv, srv.deleted.Swap(false)
 	}
 	real := packet.EndpointFrom(spec.Address)
+	r.reals = nil
 	srv = &Server{
 		service: s, real: real, Address: spec,
 		toServer: r.rewrite(s.virtual, real),
@@ -265,7 +267,7 @@ func (r *Roster) Collect() []*Server {
 		if srv.Idle() && srv.Templates() == 0 {
 			delete(r.retired, srv)
 			delete(r.servers, serverKey{srv.service.Key, srv.Address.Address})
-			srv.gone = true
+			srv.gone, r.reals = true, nil
 			r.free = append(r.free, srv.Slot)
 			gone = append(gone, srv)
 		}
@@ -290,6 +292,14 @@ func (r *Roster) Servers() []*Server {
 		}
 	}
 	return all
+}
+
+// At returns the server that has a slot, nil if none has.
+func (r *Roster) At(slot uint32) *Server {
+	if int64(slot) >= int64(len(r.slots)) || r.slots[slot].gone {
+		return nil
+	}
+	return r.slots[slot]
 }
 
 // Find returns the running server of a service, nil if there is none.
@@ -338,7 +348,10 @@ func (r *Roster) Config() *Config {
 	c.plain = c.Settings.ExpireNodestConn == 0
 	r.shown = len(r.slots)
 	if c.Settings.NatIcmpSend != 0 || c.marks != nil {
-		c.reals = newIndex(realPlaces(r.slots))
+		if r.reals == nil {
+			r.reals = newReals(r.slots)
+		}
+		c.reals = r.reals
 	}
 	if r.templates != nil {
 		r.templates.know(c.servers)
