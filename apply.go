@@ -105,10 +105,10 @@ func (d *Director) install(set *service.Set) error {
 	d.roster.SetSettings(set.Settings())
 	d.findLinks(set)
 	changes := d.wanted.follow(set)
-	d.publish()
 	if err := d.widen(); err != nil {
 		return err
 	}
+	d.publish()
 	d.roster.Publish()
 	d.wanted.look(changes)
 	return d.steer()

@@ -48,6 +48,7 @@ func (d *Director) followNetwork(what uint32) {
 	if what&routesChanged != 0 {
 		d.roster.RoutesChanged()
 		d.widenLinks()
+		errs = append(errs, d.widen())
 	}
 	d.lookAround()
 	d.publish()
