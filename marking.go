@@ -151,10 +151,6 @@ const maxArrivals = 1 << 16
 // arrivals calls do for how the connections came that have a VIP of their own.
 // Workers only copy: to go through all rules would keep them from packets.
 func (d *Director) arrivals(do func(arrival)) {
-	marks := map[uint32]service.Key{} // by slot
-	for _, s := range d.roster.Servers() {
-		marks[s.Slot] = s.Service().Key
-	}
 	seen, part := map[arrival]bool{}, make([]arrival, 0, connsAtOnce)
 	for _, w := range d.workers {
 		table := w.Table()
@@ -162,8 +158,8 @@ func (d *Director) arrivals(do func(arrival)) {
 			part = part[:0]
 			w.Do(func() {
 				at = table.Walk(at, connsAtOnce, func(i conntrack.Index, r *conntrack.Record) {
-					if r.Flags&conntrack.Elsewhere != 0 {
-						part = append(part, arrival{marks[r.Server], service.Protocol(r.Proto()), endpointOf(table, i, r)})
+					if s := d.roster.At(r.Server); s != nil && r.Flags&conntrack.Elsewhere != 0 {
+						part = append(part, arrival{s.Service().Key, service.Protocol(r.Proto()), endpointOf(table, i, r)})
 					}
 				})
 			})

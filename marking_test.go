@@ -2,6 +2,7 @@ package lvx
 
 import (
 	"errors"
+	"fmt"
 	"net/netip"
 	"testing"
 	"time"
@@ -72,4 +73,29 @@ func BenchmarkEditBesideMarks(b *testing.B) {
 		cpu += apply(b, d, edit)
 	}
 	b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/edit")
+}
+
+// What an edit costs where many services have the same servers.
+func BenchmarkEditOfSharedServers(b *testing.B) {
+	for _, marks := range []int{0, 1} {
+		b.Run(fmt.Sprint(marks), func(b *testing.B) {
+			d := forwarding(b, false)
+			edits, cpu := marked(5), time.Duration(0)
+			edits = append(edits, rule(5, "203.1.0.0/24", 80))[:3*marks]
+			all := lines(1000)
+			for i := range all {
+				if all[i].Op == service.AddServer {
+					all[i].Server = server(i % 11)
+				}
+			}
+			apply(b, d, append(edits, all...)...)
+			edit := all[1]
+			edit.Op = service.EditServer
+			for b.Loop() {
+				edit.Server.Weight++
+				cpu += apply(b, d, edit)
+			}
+			b.ReportMetric(float64(cpu.Microseconds())/float64(b.N), "cpu-µs/edit")
+		})
+	}
 }

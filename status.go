@@ -149,15 +149,11 @@ func (d *Director) somePart(w *worker, at conntrack.Index, part []service.Conn) 
 	if d.closed {
 		return conntrack.None, nil, ErrClosed
 	}
-	servers := map[uint32]*dataplane.Server{}
-	for _, s := range d.roster.Servers() {
-		servers[s.Slot] = s
-	}
 	tick := tickOf(dataplane.Monotonic()())
 	w.Do(func() {
 		table := w.Table()
 		at = table.Walk(at, connsAtOnce, func(i conntrack.Index, r *conntrack.Record) {
-			if s := servers[r.Server]; s != nil && r.State != conntrack.OnePacket {
+			if s := d.roster.At(r.Server); s != nil && r.State != conntrack.OnePacket {
 				part = append(part, connOf(r, endpointOf(table, i, r), s, tick))
 			}
 		})
