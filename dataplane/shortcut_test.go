@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"math/rand/v2"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/lvx-lb/lvx/conntrack"
@@ -109,4 +110,51 @@ func alike(t *testing.T, a, b *script) {
 func recordsOf(table *conntrack.Table) (all []conntrack.Record) {
 	table.Walk(0, table.Slots(), func(_ conntrack.Index, r *conntrack.Record) { all = append(all, *r) })
 	return all
+}
+
+// TestTheShortcutDecidesNothingAtTheFair: there much is unusual, and servers
+// come and go.
+func TestTheShortcutDecidesNothingAtTheFair(t *testing.T) {
+	usual := []string{
+		"public 198.51.100.1:1000 -> 192.0.2.1:53 udp 9", "private 10.0.0.11:53 -> 198.51.100.1:1000 udp 9",
+		"private 10.0.0.12:53 -> 198.51.100.1:1000 udp 9", "public 198.51.100.2:1000 -> 192.0.2.4:80 tcp S",
+		"public 198.51.100.2:1000 -> 192.0.2.4:80 tcp A", "private 10.0.0.11:80 -> 198.51.100.2:1000 tcp A",
+	}
+	took := 0
+	for seed := range uint64(10) {
+		short, long := openFair(t, 1), openFair(t, 1)
+		long.detour = true
+		long.adopt()
+		random := rand.New(rand.NewPCG(seed, 3))
+		for range 400 {
+			for range 1 + random.IntN(6) {
+				line := fairFrame(random)
+				if random.IntN(2) == 0 {
+					line = usual[random.IntN(len(usual))]
+				}
+				n, frame := short.bytesOf(line)
+				short.nics[n].Inject(bytes.Clone(frame))
+				long.nics[n].Inject(frame)
+			}
+			edit, pause, sever := strings.Fields(fairCommand(random)), Time(random.Int64N(int64(2*Second))), random.IntN(60)
+			for _, s := range []*script{short, long} {
+				s.nics[0].Discard(false)
+				s.nics[1].Discard(false)
+				s.now += pause
+				s.world.run(t)
+				if pause%20 == 0 {
+					_ = s.command(edit) // some are refused
+				}
+				if all := s.roster.Servers(); sever < min(2, len(all)) {
+					all[sever].Sever()
+					s.worker.Sever()
+				}
+			}
+			took += short.plainOnes()
+			alike(t, short, long)
+		}
+	}
+	if took < 500 {
+		t.Errorf("only %d packets took the shortcut", took)
+	}
 }
