@@ -18,6 +18,7 @@ func runDrain(ctx context.Context, args []string, std stdio) int {
 	var o *options
 	socket, _, code, ok := asking("drain", args, std, 0, func(f *options) {
 		o = f
+		o.note = "At most 32 drains and captures run at a time."
 		for name, use := range map[string]string{
 			"t": "TCP service `VIP:PORT`", "u": "UDP service `VIP:PORT`", "sctp-service": "SCTP service `VIP:PORT`",
 			"f": "service by firewall `MARK`", "r": "the server, `RIP:PORT`",
