@@ -26,12 +26,18 @@ func (w *Worker) glance(b *Batch, i int) bool {
 	if !c.called.has(p.Dst) {
 		client, dir = p.Dst, conntrack.ToClient
 	}
-	if w.crew != nil && w.crew.owner(client.Endpoint()) != w.self {
-		return false
+	if w.crew != nil {
+		if to := w.crew.owner(client.Endpoint()); to != w.self {
+			b.kinds[i] = kindFlow // as which it is counted if NICs should have placed it
+			return !c.knowsMore() && w.handOver(b, i, to, asReceived)
+		}
 	}
 	b.kinds[i], b.link[i], b.dir[i], b.hash[i] = kindPlain, link, dir, w.table.HashPlain(client)
 	return true
 }
+
+// knowsMore reports whether there are services that glance does not know.
+func (c *Config) knowsMore() bool { return c.marks != nil || c.spreads }
 
 // called are the endpoints of services over IPv4.
 type called struct {
@@ -141,8 +147,8 @@ func (w *Worker) unfold(b *Batch, i int) {
 	g.Unfold(w.pool.Data(b.frames[i]), p)
 	b.verdicts[i], b.reasons[i], b.conn[i] = Drop, Unexplained, conntrack.None
 	b.kinds[i] = kindFlow
-	if w.config.marks != nil || w.config.spreads {
-		w.aim(b, i) // there are services that glance does not know
+	if w.config.knowsMore() {
+		w.aim(b, i)
 		return
 	}
 	b.proto[i], b.service[i], b.client[i], b.other[i] = p.Proto, noService, g.Dst.Endpoint(), g.Src.Endpoint()
