@@ -54,11 +54,11 @@ demo: lvx
 # that is not there is a line of the result. ONLY=tcp,latency for these parts.
 bench: lvx
 	-.ci/packages bench
-	./lvx bench run --only "$(ONLY)"
+	./lvx bench run $(if $(ONLY),--only "$(ONLY)")
 
 bench-short: lvx
 	-.ci/packages bench
-	./lvx bench run --short --only "$(ONLY)"
+	./lvx bench run --short $(if $(ONLY),--only "$(ONLY)")
 
 # Makes cmd/lvx/default.pgo, by which the compiler builds lvx: CPU profiles of a
 # director that forwards a mixed load, as root and without the time it spends in
