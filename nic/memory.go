@@ -27,8 +27,8 @@ func (r Rings) orDefault() Rings {
 // Memory is a Queue without a NIC: a test injects frames at its far end and
 // looks at those that were sent. It keeps the rules of AF_XDP in copy mode:
 // a frame arrives only where a chunk was filled, nothing leaves before Kick,
-// nothing leaves without room in the completion ring, and a NIC that is down
-// keeps what was queued.
+// nothing leaves without room in the completion ring, a NIC that is down keeps
+// what was queued, and checksums that are left to it are finished.
 //
 // The far end (Inject, Sent, SetDown, ...) may be another goroutine.
 type Memory struct {
@@ -199,16 +199,19 @@ func (m *Memory) leave(f Frame) {
 	}
 	m.count++
 	if !m.discard {
+		start := len(m.sent)
 		m.sent = append(m.sent, m.pool.Data(f)...)
+		m.pool.copyOut(m.sent[start:], f)
 		m.ends = append(m.ends, len(m.sent))
 	}
 }
 
 // valid reports whether the kernel would send f: not empty, in the Pool,
-// within one chunk, without options.
+// within one chunk, without options but the one that it can fulfil.
 func (p *Pool) valid(f Frame) bool {
 	end := f.Addr&uint64(p.Chunk-1) + uint64(f.Len)
-	return f.Len > 0 && f.Options == 0 && f.Addr < uint64(len(p.Bytes)) && end <= uint64(p.Chunk)
+	return f.Len > 0 && f.Addr < uint64(len(p.Bytes)) && end <= uint64(p.Chunk) &&
+		(f.Options == 0 || f.Options == FinishChecksum && p.finishable(f))
 }
 
 // FD implements Queue: there is nothing to poll.

@@ -117,6 +117,7 @@ func (p *Pcap) write(f Frame) {
 		return
 	}
 	data := p.pool.Data(f)
+	p.pool.copyOut(data, f)
 	if err := p.out.write(p.now, len(data), data); err != nil {
 		p.err, p.failed = err, true
 	}

@@ -16,7 +16,7 @@ package nic
 type Frame struct {
 	Addr    uint64 // offset in the Pool of the first byte
 	Len     uint32 // bytes
-	Options uint32 // always 0
+	Options uint32 // 0 or FinishChecksum
 }
 
 // Pool is the memory that holds all frames, cut into chunks of equal size.

@@ -73,7 +73,7 @@ func (t *Tap) put(pool *Pool, frames []Frame, nic int, direction Direction) {
 	now := time.Now().UnixNano()
 	for _, f := range frames {
 		i := int(next) & (len(t.slots) - 1)
-		held := copy(t.bytes[i*t.snap:(i+1)*t.snap], pool.Data(f))
+		held := pool.copyOut(t.bytes[i*t.snap:(i+1)*t.snap], f)
 		t.slots[i] = copySlot{now, int32(held), f.Len, int32(nic), direction == Transmitted}
 		next++
 	}
