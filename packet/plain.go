@@ -8,6 +8,7 @@ type Plain struct {
 	Src, Dst PlainEndpoint
 	Len      uint16 // of the IP packet
 	TCPFlags uint8  // 0 for UDP
+	Partial  bool   // the checksum is to stay unfinished; Glance leaves that to others
 }
 
 // PlainEndpoint is an endpoint of a plain packet in one word: protocol, port and
@@ -51,8 +52,9 @@ const (
 )
 
 // Glance reads a plain packet that lives for another hop. False means nothing
-// but that Parse has to look, at what is damaged, too, and at what has no UDP
-// checksum. What it takes, Parse takes, and says the same of it.
+// but that Parse has to look, at what is damaged, too, and at UDP that has no
+// checksum or carries more than it says. What it takes, Parse takes, and says
+// the same of it.
 func (p *Plain) Glance(frame []byte) bool {
 	if len(frame) < plainLen {
 		return false
@@ -72,7 +74,7 @@ func (p *Plain) Glance(frame []byte) bool {
 	p.Len, p.TCPFlags = uint16(total), 0
 	if proto == UDP {
 		length := int(binary.BigEndian.Uint16(h[38:40]))
-		return length >= udpLen && length <= total-ipv4Len && h[udpSumAt]|h[udpSumAt+1] != 0
+		return length >= udpLen && length == total-ipv4Len && h[udpSumAt]|h[udpSumAt+1] != 0
 	}
 	if proto != TCP || total < ipv4Len+tcpLen {
 		return false
@@ -121,6 +123,10 @@ func (p *Plain) Translate(frame []byte, r *Rewrite, side Side) {
 		binary.BigEndian.PutUint32(h[26:30], r.Addr.V4())
 		binary.BigEndian.PutUint16(h[34:36], r.Port)
 	}
+	if p.Partial {
+		p.repeat(frame, r)
+		return
+	}
 	if p.Src.Proto() == TCP {
 		b := (*[2]byte)(frame[tcpSumAt:])
 		binary.BigEndian.PutUint16(b[:], amend(binary.BigEndian.Uint16(b[:]), uint32(r.L4Diff)))
@@ -131,4 +137,21 @@ func (p *Plain) Translate(frame []byte, r *Rewrite, side Side) {
 		c = 0xffff
 	}
 	binary.BigEndian.PutUint16(h[udpSumAt:], c)
+}
+
+// repeat is the end of Translate where the checksum is the sum of the pseudo
+// header and stays so.
+func (p *Plain) repeat(frame []byte, r *Rewrite) {
+	start, offset := p.ChecksumAt()
+	b := (*[2]byte)(frame[start+offset:])
+	binary.BigEndian.PutUint16(b[:], fold(uint32(binary.BigEndian.Uint16(b[:]))+uint32(r.IPDiff)))
+}
+
+// ChecksumAt returns from where on in its frame the checksum covers p, and how
+// far behind that it is.
+func (p *Plain) ChecksumAt() (start, offset int) {
+	if p.Src.Proto() == TCP {
+		return plainL4, tcpSumAt - plainL4
+	}
+	return plainL4, udpSumAt - plainL4
 }

@@ -23,7 +23,7 @@ func FuzzGlance(f *testing.F) {
 		if fault := Parse(frame, &p); fault != OK {
 			t.Fatalf("Parse says %v of %+v", fault, g)
 		}
-		if told := (Plain{PlainEndpointFrom(p.Proto, p.SrcPort, p.Src.V4()), PlainEndpointFrom(p.Proto, p.DstPort, p.Dst.V4()), uint16(p.IPLen()), p.TCPFlags}); told != g || !p.HasPorts ||
+		if told := (Plain{PlainEndpointFrom(p.Proto, p.SrcPort, p.Src.V4()), PlainEndpointFrom(p.Proto, p.DstPort, p.Dst.V4()), uint16(p.IPLen()), p.TCPFlags, false}); told != g || !p.HasPorts ||
 			p.Fragment || p.Options || p.V6 || p.Tags != 0 || p.TTL <= 1 || int(p.L3) != EthernetLen {
 			t.Fatalf("Glance says %+v, Parse %+v", g, p)
 		}
@@ -39,10 +39,20 @@ func FuzzGlance(f *testing.F) {
 			side, old = Destination, Endpoint{p.Dst, p.DstPort}
 		}
 		r := NewRewrite(old, Endpoint{AddrFrom4(addr), port})
-		short := bytes.Clone(p.Data)
-		g.Translate(short, &r, side)
-		if p.Translate(&r, side, false); !bytes.Equal(short, p.Data) {
-			t.Fatalf("translated\n%x, by all stages\n%x", short, p.Data)
+		if g.Unfinished(frame) != p.Unfinished() {
+			t.Fatalf("unfinished %v, but Parse's is not", !p.Unfinished())
+		}
+		for _, g.Partial = range []bool{p.Unfinished(), false} {
+			p, short := p, bytes.Clone(p.Data)
+			p.Data = bytes.Clone(p.Data)
+			if g.Translate(short, &r, side); g.Partial {
+				p.TranslateUnfinished(&r, side)
+			} else {
+				p.Translate(&r, side, false)
+			}
+			if !bytes.Equal(short, p.Data) || g.Partial && !p.Unfinished() {
+				t.Fatalf("translated\n%x, by all stages\n%x", short, p.Data)
+			}
 		}
 	})
 }

@@ -165,6 +165,31 @@ func (p *Packet) isPartial(stored uint16, b []byte) bool {
 	return stored == PseudoSum(p.Src, p.Dst, p.Proto, p.segmentLen(b)) && !p.Fragment
 }
 
+// Unfinished reports whether the checksum of TCP or UDP is only the sum of the
+// pseudo header, and covers all that is behind it: then whoever sends p can
+// finish it.
+func (p *Packet) Unfinished() bool {
+	if !p.HasPorts || p.Proto == SCTP {
+		return false
+	}
+	b := p.Data[p.L4:]
+	return p.isPartial(binary.BigEndian.Uint16(p.Data[p.checksumAt():]), b) && p.segmentLen(b) == len(b)
+}
+
+// TranslateUnfinished is Translate for an Unfinished p, which stays so.
+func (p *Packet) TranslateUnfinished(r *Rewrite, side Side) {
+	stored := p.Data[p.checksumAt():]
+	pseudo := fold(uint32(binary.BigEndian.Uint16(stored)) + uint32(r.IPDiff))
+	p.Translate(r, side, false)
+	binary.BigEndian.PutUint16(stored, pseudo)
+}
+
+// ChecksumAt returns from where on in Data the checksum of TCP or UDP covers p,
+// and how far behind that it is.
+func (p *Packet) ChecksumAt() (start, offset int) {
+	return int(p.L4), p.checksumAt() - int(p.L4)
+}
+
 // FillChecksum computes the checksum of TCP, UDP or SCTP over the whole
 // segment. It does nothing to a fragment.
 func (p *Packet) FillChecksum() {

@@ -50,6 +50,34 @@ func TestTranslateMakesWhatTheOtherSideWouldHaveSent(t *testing.T) {
 	}
 }
 
+func TestWhatStaysUnfinishedIsRightOnceFinished(t *testing.T) {
+	for kind, make := range makers {
+		client, virtual, server := names(kind)
+		in := NewRewrite(end(virtual), end(server))
+		for n := range 100 {
+			payload := bytes.Repeat([]byte{byte(n), 0xff}, n)[:n]
+			var p Packet
+			if f := Parse(make(client, virtual, 64, payload), &p); f != OK {
+				t.Fatal(f)
+			}
+			binary.BigEndian.PutUint16(p.Data[p.checksumAt():], PseudoSum(p.Src, p.Dst, p.Proto, len(p.Data)-int(p.L4)))
+			if p.Unfinished() != (p.Proto != SCTP) {
+				t.Fatalf("%s is unfinished: %v", kind, p.Unfinished())
+			}
+			if p.Proto == SCTP {
+				continue
+			}
+			if p.TranslateUnfinished(&in, Destination); !p.Unfinished() {
+				t.Fatalf("%s of %d bytes does not stay so", kind, n)
+			}
+			p.FillChecksum()
+			if want := make(client, server, 63, payload); !bytes.Equal(p.Data, want) {
+				t.Fatalf("%s\n got % x\nwant % x", kind, p.Data, want)
+			}
+		}
+	}
+}
+
 // translated parses frame, translates it, and checks that the Packet says the
 // same as the bytes do.
 func translated(t *testing.T, frame []byte, r *Rewrite, side Side, partial bool) []byte {
