@@ -13,7 +13,15 @@ import (
 // sockets.
 type UMEM struct {
 	Pool nic.Pool
-	fd   int
+
+	// Finishes tells that the kernel reads what stands before frames: in copy
+	// mode it finishes checksums that are left to it (nic.FinishChecksum). Set,
+	// it is asked for when the first socket is opened, and kept if granted.
+	// Frames that are sent then need nic.MetadataLen of room before them. For a
+	// UMEM taken over it is what the other process found.
+	Finishes bool
+
+	fd int
 }
 
 // NewPool maps a UMEM of that many chunks of chunk bytes: 2048 or 4096, the
@@ -96,21 +104,36 @@ func (u *UMEM) Close() error {
 	return err
 }
 
-// register makes the UMEM that of fd. The kernel charges its pages to
-// RLIMIT_MEMLOCK of a process without CAP_IPC_LOCK and answers ENOBUFS; then
-// the limit is raised as far as it may be and the kernel asked again.
+// register makes the UMEM that of fd. Kernels before 6.10 do not know what
+// stands before frames and answer EINVAL.
 func (u *UMEM) register(fd int) error {
 	reg := unix.XDPUmemReg{
 		Addr: uint64(uintptr(unsafe.Pointer(&u.Pool.Bytes[0]))),
 		Len:  uint64(len(u.Pool.Bytes)),
 		Size: u.Pool.Chunk,
 	}
-	err := setsockopt(fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), unsafe.Sizeof(reg))
+	if !u.Finishes {
+		return lockAndRegister(fd, &reg)
+	}
+	reg.Flags, reg.Tx_metadata_len = unix.XDP_UMEM_TX_METADATA_LEN, nic.MetadataLen
+	err := lockAndRegister(fd, &reg)
+	if err != unix.EINVAL {
+		return err
+	}
+	u.Finishes, reg.Flags, reg.Tx_metadata_len = false, 0, 0
+	return lockAndRegister(fd, &reg)
+}
+
+// lockAndRegister asks the kernel. It charges the pages to RLIMIT_MEMLOCK of a
+// process without CAP_IPC_LOCK and answers ENOBUFS; then the limit is raised as
+// far as it may be and the kernel asked again.
+func lockAndRegister(fd int, reg *unix.XDPUmemReg) error {
+	err := setsockopt(fd, unix.XDP_UMEM_REG, unsafe.Pointer(reg), unsafe.Sizeof(*reg))
 	if err != unix.ENOBUFS {
 		return err
 	}
 	raiseLocked()
-	err = setsockopt(fd, unix.XDP_UMEM_REG, unsafe.Pointer(&reg), unsafe.Sizeof(reg))
+	err = setsockopt(fd, unix.XDP_UMEM_REG, unsafe.Pointer(reg), unsafe.Sizeof(*reg))
 	if err == unix.ENOBUFS {
 		return fmt.Errorf("%w (%d bytes)", ErrLocked, reg.Len)
 	}
