@@ -17,6 +17,7 @@ var ErrFDs = errors.New("given file descriptors do not fit")
 type FDs struct {
 	UMEM     int
 	Chunks   int    // of the UMEM
+	Finishes bool   // the UMEM's sockets finish checksums
 	Mode     string // that the sockets are bound in
 	Sockets  map[string][]int
 	Steering bpf.FDs
@@ -25,7 +26,7 @@ type FDs struct {
 // FDs returns the descriptors of d. They stay d's: pass duplicates.
 func (d *Director) FDs() FDs {
 	f := FDs{
-		UMEM: d.rings.umem.FD(), Chunks: d.rings.umem.Pool.Chunks(), Mode: d.rings.mode.String(),
+		UMEM: d.rings.umem.FD(), Chunks: d.rings.umem.Pool.Chunks(), Finishes: d.rings.umem.Finishes, Mode: d.rings.mode.String(),
 		Sockets: map[string][]int{}, Steering: d.steering.FDs(),
 	}
 	for i, n := range d.links.nics {
@@ -51,6 +52,7 @@ func (d *Director) takeOver(f *FDs, queues []int) error {
 	if err != nil {
 		return err
 	}
+	umem.Finishes = f.Finishes
 	r := &rings{mode: modes[0], umem: umem, sockets: make([][]*xsk.Socket, len(queues))}
 	for i, n := range d.links.nics {
 		if err := r.takeSockets(i, n, f.Sockets[n.name], queues[i], d.cfg.Rings); err != nil {

@@ -31,7 +31,7 @@ func duplicated(t *testing.T, f FDs) FDs {
 		}
 		return out
 	}
-	g := FDs{UMEM: dup(f.UMEM), Chunks: f.Chunks, Mode: f.Mode, Sockets: map[string][]int{}, Steering: f.Steering}
+	g := FDs{UMEM: dup(f.UMEM), Chunks: f.Chunks, Finishes: f.Finishes, Mode: f.Mode, Sockets: map[string][]int{}, Steering: f.Steering}
 	for nic, fds := range f.Sockets {
 		for _, fd := range fds {
 			g.Sockets[nic] = append(g.Sockets[nic], dup(fd))

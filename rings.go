@@ -26,6 +26,11 @@ type rings struct {
 
 func (r *rings) generic() bool { return r.mode == xsk.Generic }
 
+// finishes reports whether checksums may be left to a NIC. Only veth is trusted
+// with it: kernels have sent such frames on other drivers as they were
+// (virtio_net), and what a real NIC gets is finished by its sender as a rule.
+func (r *rings) finishes(n *nicFacts) bool { return r.umem.Finishes && n.driver == "veth" }
+
 // openRings finds the best mode that every queue of every NIC has, and binds
 // them all in it: the second NIC of a shared UMEM cannot fall back alone.
 func (d *Director) openRings() error {
@@ -131,6 +136,7 @@ func bindAll(mode xsk.Mode, l *links, queues []int, cfg Config) (*rings, error) 
 	if err != nil {
 		return nil, err
 	}
+	umem.Finishes = mode != xsk.ZeroCopy
 	r := &rings{mode: mode, umem: umem, sockets: make([][]*xsk.Socket, len(queues))}
 	r.share(cfg.Workers)
 	var first *xsk.Socket

@@ -92,7 +92,7 @@ func (d *Director) openWorker(i, conns int, seed uint64) (*worker, error) {
 	w.Worker, err = dataplane.NewWorker(dataplane.Setup{
 		Pool: &d.rings.umem.Pool, Chunks: d.rings.free[i], NICs: queues, Fill: d.cfg.Rings, Filled: func(nic, queue int) int { return filled[nic][queue] },
 		Table: table, Hops: d.hops, Routes: &routes{d.mirror, d.links}, Upward: w.upward, Seed: seed,
-		Nap: d.nap(),
+		Nap: d.nap(), Finishes: func(nic int) bool { return d.rings.finishes(&d.links.nics[nic]) },
 	})
 	return w, err
 }

@@ -42,15 +42,17 @@ func (w *Worker) recordRoute(b *Batch, i int) {
 func (w *Worker) dispatch(b *Batch, i int, id HopID) {
 	p, h := &b.packets[i], w.hops.at(id)
 	if b.whole || p.IPLen() > h.mtu() {
+		w.finish(b, i)
 		w.recut(b, i, id)
 		return
 	}
 	if p.Tags|w.config.exitOf(h.link()).tags != 0 || !h.usable() || len(w.waiting.frames) > 0 {
+		w.finish(b, i)
 		v, why := w.forward(b, i, b.frames[i], p, id)
 		b.finish(i, v, why)
 		return
 	}
-	w.depart(h, nic.Frame{Addr: b.frames[i].Addr, Len: uint32(len(p.Data))}, p.Data)
+	w.depart(h, nic.Frame{Addr: b.frames[i].Addr, Len: uint32(len(p.Data)), Options: b.frames[i].Options}, p.Data)
 	b.verdicts[i] = Transmit
 }
 

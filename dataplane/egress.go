@@ -6,11 +6,12 @@ const outSize = 512
 
 // egress collects what leaves on one NIC in a round.
 type egress struct {
-	queues  Queues
-	filled  []int // chunks given to each queue's fill ring and not yet received
-	frames  [outSize]nic.Frame
-	n       int
-	pending bool // kick due even without frames: the fill ring was topped up
+	queues   Queues
+	filled   []int // chunks given to each queue's fill ring and not yet received
+	frames   [outSize]nic.Frame
+	n        int
+	pending  bool // kick due even without frames: the fill ring was topped up
+	finishes bool // checksums may be left to the NIC
 }
 
 // send queues f on NIC n; flush gives it to the kernel.

@@ -114,7 +114,7 @@ func FuzzProcess(f *testing.F) {
 	f.Fuzz(func(t *testing.T, a, b []byte, privateA, privateB bool, seconds uint8, switched uint16) {
 		var both [2]*script
 		for i := range both {
-			s := crowd(t, sizes{conns: 8, frames: 64, ring: 64, detour: i > 0})
+			s := crowd(t, sizes{conns: 8, frames: 64, ring: 64, detour: i > 0, finishes: seconds&2 != 0})
 			s.prepare(t, seconds&1 != 0, switched)
 			for _, x := range first {
 				s.nics[x.nic].Inject(x.frame)

@@ -68,15 +68,17 @@ func (w *Worker) translate(b *Batch, i int) {
 	if p.Options {
 		w.recordRoute(b, i)
 	}
-	partial := w.config.isPartial(b.link[i])
 	if rec.Flags&conntrack.Aliased != 0 {
 		w.moveClientPort(b, i, rec)
 	}
-	if toServer {
-		p.Translate(w.rewriteOf(b.conn[i], rec, s, true), packet.Destination, partial)
-	} else {
+	side := packet.Destination
+	if !toServer {
 		w.note(b, i, rec, s)
-		p.Translate(w.rewriteOf(b.conn[i], rec, s, false), packet.Source, partial)
+		side = packet.Source
+	}
+	r, partial := w.rewriteOf(b.conn[i], rec, s, toServer), w.config.isPartial(b.link[i])
+	if !partial || !w.leaveChecksum(b, i, rec, r, side, id) {
+		p.Translate(r, side, partial)
 	}
 	if rec.Flags&helped != 0 && !w.converse(b, i, rec, s) {
 		return

@@ -19,9 +19,10 @@ func (w *Worker) glance(b *Batch, i int) bool {
 	frame := w.pool.Data(b.frames[i])
 	link := c.untagged[b.nics[i]]
 	if link == noLink || b.how[i] != asReceived || !p.Glance(frame) || p.TCPFlags&packet.SYN != 0 ||
-		c.own.hasPlain(p.Src) || c.isPartial(link) && p.Unfinished(frame) {
+		c.own.hasPlain(p.Src) {
 		return false
 	}
+	p.Partial = c.isPartial(link) && p.Unfinished(frame)
 	client, dir := p.Src, conntrack.ToServer
 	if !c.called.has(p.Dst) {
 		client, dir = p.Dst, conntrack.ToClient
@@ -126,6 +127,9 @@ func (w *Worker) pass(b *Batch, i int) bool {
 	if id == noHop || !h.usable() || int(p.Len) > h.mtu() || c.exitOf(h.link()).tags != 0 || len(w.waiting.frames) != 0 {
 		return false
 	}
+	if p.Partial && !w.finishes(h) {
+		return false
+	}
 	if !w.table.Pass(rec, w.tick, dir, conntrack.EventOf(p.TCPFlags)) {
 		return false
 	}
@@ -135,6 +139,10 @@ func (w *Worker) pass(b *Batch, i int) bool {
 	frame := w.pool.Data(f)
 	p.Translate(frame, r, side)
 	f.Len = uint32(p.Len) + packet.EthernetLen
+	if p.Partial {
+		start, offset := p.ChecksumAt()
+		w.pool.LeaveChecksum(&f, start, offset)
+	}
 	w.depart(h, f, frame)
 	b.verdicts[i] = Transmit
 	return true

@@ -44,10 +44,15 @@ var plainly = []string{
 // it and to one that does not.
 func TestTheShortcutDecidesNothing(t *testing.T) {
 	for seed := range uint64(20) {
-		z := sizes{conns: 30, frames: 256, ring: 64}
+		z := sizes{conns: 30, frames: 256, ring: 64, finishes: seed%2 == 1}
 		short := crowd(t, z)
 		z.detour = true
 		long := crowd(t, z)
+		for _, s := range []*script{short, long} {
+			s.links[0].Partial, s.links[1].Partial = seed&2 != 0, seed&2 != 0
+			s.roster.SetLinks(s.links)
+			s.adopt()
+		}
 		random := rand.New(rand.NewPCG(seed, 1))
 		lines, took := append(slices.Clone(plainly), grown...), 0
 		for range 300 {

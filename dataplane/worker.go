@@ -73,6 +73,9 @@ type Setup struct {
 	Upward Upward // nil: frames for the kernel are dropped
 	Limits Limits
 	Seed   uint64
+	// Finishes tells which NICs finish a transport checksum that is left to
+	// them (nic.FinishChecksum); nil: none does.
+	Finishes func(nic int) bool
 	// Nap waits like EpollWait without letting go of the processor, and
 	// returns -1 when it was disturbed; nil: nobody naps.
 	Nap func(epoll int, events []unix.EpollEvent, most time.Duration) int
@@ -180,6 +183,7 @@ func NewWorker(s Setup) (*Worker, error) {
 			return nil, fmt.Errorf("make worker: NIC %d has no queue: %w", i, ErrSetup)
 		}
 		w.nics[i].queues, w.nics[i].filled = q, make([]int, len(q))
+		w.nics[i].finishes = s.Finishes != nil && s.Finishes(i)
 		for k := range q {
 			if s.Filled != nil {
 				w.nics[i].filled[k] = s.Filled(i, k)

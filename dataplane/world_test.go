@@ -107,6 +107,7 @@ type sizes struct {
 	placed              *rss.Placement
 	deviations          *service.Deviations // nil = the default ones
 	detour              bool                // no packet takes the shortcut
+	finishes            bool                // NICs finish checksums that are left to them
 }
 
 func newWorld(t testing.TB, top topology, z sizes) *world {
@@ -169,6 +170,7 @@ func (x *world) hire(t testing.TB, z sizes, i int) {
 	n := max(1, z.workers)
 	setup := Setup{
 		Pool: x.pool, Fill: z.frames / n / 8, Table: table, Hops: x.hops, Routes: &x.routes, Upward: &x.up, Limits: z.limits, Seed: 1,
+		Finishes: func(int) bool { return z.finishes },
 	}
 	for c := i; c < x.pool.Chunks(); c += n {
 		setup.Chunks = append(setup.Chunks, uint64(c)*uint64(x.pool.Chunk))

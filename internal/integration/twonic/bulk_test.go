@@ -69,6 +69,36 @@ func TestADownloadArrivesByteForByte(t *testing.T) {
 	}
 }
 
+// A checksum that lvx leaves is the device's to finish, and the kernel's where
+// the device cannot.
+func TestADirectorWithoutChecksumOffloadsSpoilsNothing(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	folder := t.TempDir()
+	want := randomFile(t, filepath.Join(folder, "big"), 5<<20)
+	r.Nginx(folder, "8080")
+	for _, nic := range []string{r.Public, r.Private} {
+		r.Run(r.Director, "ethtool", "-K", nic, "tx", "off")
+	}
+	r.Direct()
+	before := checksumErrors(r)
+	r.Families(func(r *rig.Rig, f rig.Family) {
+		r.Rules(f.Services("-t", "80", "rr", "8080")...)
+		here := filepath.Join(r.T.TempDir(), "here")
+		r.Run(r.Client, "curl", "-gsS", "--max-time", "60", "-o", here, url(f.VIP, "80")+"files/big")
+		if out := r.Run(r.Client, "sha256sum", here); !strings.HasPrefix(out, want) {
+			r.T.Errorf("sha256 %s, want %s", out, want)
+		}
+	})
+	if n := checksumErrors(r) - before; n != 0 {
+		t.Errorf("%d checksum errors at client and servers", n)
+	}
+	for _, nic := range []string{r.Public, r.Private} {
+		if out := r.Run(r.Director, "ethtool", "-k", nic); !strings.Contains(out, "tx-checksumming: off") {
+			t.Errorf("%s computes checksums after all", nic)
+		}
+	}
+}
+
 // iperf is what matters of the report of iperf3.
 type iperf struct {
 	Error string
