@@ -12,9 +12,7 @@ dir=$(dirname "$0")
 . "$dir/functions.sh"
 begin
 for t in $(seq 0 $((THREADS - 1))); do
-	put "kpktgend_$((FIRST + t))" rem_device_all
-	put "kpktgend_$((FIRST + t))" add_device "$NIC@$((FIRST + t))"
-	device "$t" "$NIC@$((FIRST + t))"
-	put "$NIC@$((FIRST + t))" flag QUEUE_MAP_CPU
+	device "$t"
+	shuffled "$t"
 done
 run

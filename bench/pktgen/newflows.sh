@@ -11,14 +11,7 @@ dir=$(dirname "$0")
 [ -z "$IP6" ] || fail "pktgen cannot count up IPv6 addresses"
 begin
 for t in $(seq 0 $((THREADS - 1))); do
-	put "kpktgend_$((FIRST + t))" rem_device_all
-	put "kpktgend_$((FIRST + t))" add_device "$NIC@$((FIRST + t))"
-	device "$t" "$NIC@$((FIRST + t))"
-	# Without RND pktgen changes addresses with every packet and ports too;
-	# a prime number of ports makes all pairs different.
-	put "$NIC@$((FIRST + t))" flag '!UDPSRC_RND'
-	put "$NIC@$((FIRST + t))" flag '!IPSRC_RND'
-	put "$NIC@$((FIRST + t))" udp_src_max $((1024 + 64499))
-	put "$NIC@$((FIRST + t))" flag QUEUE_MAP_CPU
+	device "$t"
+	sources "$t" 64499 # a prime number of ports makes all pairs different
 done
 run
