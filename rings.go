@@ -34,21 +34,9 @@ func (r *rings) finishes(n *nicFacts) bool { return r.umem.Finishes && n.driver 
 // openRings finds the best mode that every queue of every NIC has, and binds
 // them all in it: the second NIC of a shared UMEM cannot fall back alone.
 func (d *Director) openRings() error {
-	queues := make([]int, len(d.links.nics))
-	for i, n := range d.links.nics {
-		count, err := xsk.Queues(n.name)
-		if err != nil {
-			return err
-		}
-		switch {
-		case count > maxQueues:
-			return fmt.Errorf("%w: %s has %d queues, at most %d; run: ethtool -L %s combined %d",
-				ErrNIC, n.name, count, maxQueues, n.name, maxQueues)
-		case count < d.cfg.Workers:
-			return fmt.Errorf("%w: %d workers need as many queues on every NIC, %s has %d; run: ethtool -L %s combined %d",
-				ErrNIC, d.cfg.Workers, n.name, count, n.name, d.cfg.Workers)
-		}
-		queues[i] = count
+	queues, err := d.queues()
+	if err != nil {
+		return err
 	}
 	if d.cfg.FDs != nil {
 		return d.takeOver(d.cfg.FDs, queues)
@@ -70,6 +58,36 @@ func (d *Director) openRings() error {
 	return explainKernel(fmt.Errorf("%w: %w", ErrMode, errors.Join(refused...)))
 }
 
+// queues counts the queues of each NIC.
+func (d *Director) queues() ([]int, error) {
+	queues := make([]int, len(d.links.nics))
+	for i, n := range d.links.nics {
+		count, err := xsk.Queues(n.name)
+		switch {
+		case err != nil:
+			return nil, err
+		case count > maxQueues:
+			return nil, fmt.Errorf("%w: %s has %d queues, at most %d; run: ethtool -L %s combined %d",
+				ErrNIC, n.name, count, maxQueues, n.name, maxQueues)
+		case count < d.cfg.Workers:
+			return nil, fmt.Errorf("%w: %d workers need as many queues on every NIC, %s has %d; run: ethtool -L %s combined %d",
+				ErrNIC, d.cfg.Workers, n.name, count, n.name, d.cfg.Workers)
+		}
+		queues[i] = count
+	}
+	return queues, nil
+}
+
+// differAt returns where two lists of equal length differ first, -1 nowhere.
+func differAt(a, b []int) int {
+	for i := range a {
+		if a[i] != b[i] {
+			return i
+		}
+	}
+	return -1
+}
+
 func modesFor(name string) ([]xsk.Mode, error) {
 	all := []xsk.Mode{xsk.ZeroCopy, xsk.Native, xsk.Generic}
 	if name == "" || name == "auto" {
@@ -84,8 +102,10 @@ func modesFor(name string) ([]xsk.Mode, error) {
 }
 
 // tryMode attaches and binds everything in one mode, or leaves nothing.
-// Attached, steering passes all frames until it has keys.
-func (d *Director) tryMode(mode xsk.Mode, queues []int) (err error) {
+// Attached, steering passes all frames until it has keys. Queues are counted
+// again afterwards: a virtio-net receives on those that it adds for XDP, too.
+// Without a program it does not let go of a zero-copy socket on one of them.
+func (d *Director) tryMode(mode xsk.Mode, before []int) (err error) {
 	defer func() {
 		if err != nil {
 			for _, n := range d.links.nics {
@@ -99,6 +119,15 @@ func (d *Director) tryMode(mode xsk.Mode, queues []int) (err error) {
 		}
 	}
 	d.awaitCarrier()
+	queues, err := d.queues()
+	if err != nil {
+		return err
+	}
+	if at := differAt(queues, before); at >= 0 && mode == xsk.ZeroCopy {
+		name := d.links.nics[at].name
+		return fmt.Errorf("%w: %s has %d queues with XDP and %d without; give it all that it can have: ethtool -L %s combined",
+			ErrNIC, name, queues[at], before[at], name)
+	}
 	for i, n := range d.links.nics {
 		for q := range queues[i] {
 			if err := xsk.Probe(n.ifindex, q, mode); err != nil {
