@@ -42,8 +42,7 @@ func TestInstructionsAPacketCosts(t *testing.T) {
 			ipvsAlone := o.both("IPVS", nil, 1)
 			g.sh("ipvsadm -C; rmmod ip_vs_rr ip_vs")
 
-			l := &lab{g, "--public d0 --private d1"}
-			g.sh("mkdir -p /tmp/s2 /tmp/s3")
+			l := &lab{g, "--public d0 --private d1", []network{four}}
 			l.direct("")
 			l.sh("lvx adm -d -u %s:53 -r 172.25.254.3:53", vip)
 			t.Logf("%s: mode %s", c.driver, l.mode())

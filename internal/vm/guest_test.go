@@ -34,6 +34,9 @@ var built = sync.OnceValues(func() (map[string]string, error) {
 		return nil, err
 	}
 	files := map[string]string{}
+	for _, script := range []string{"flood.sh", "newflows.sh", "parameters.sh", "functions.sh"} {
+		files["pktgen/"+script] = "../../bench/pktgen/" + script
+	}
 	for name, source := range map[string]string{"init": "internal/vm/guest", "usr/bin/lvx": "cmd/lvx"} {
 		if path := os.Getenv("LVX_BINARY"); path != "" && source == "cmd/lvx" {
 			files[name] = path

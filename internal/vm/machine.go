@@ -27,6 +27,10 @@ type Config struct {
 	NICs   []string          // QEMU arguments
 	Dense  bool              // idle time is skipped: an instruction is a nanosecond, a sleep is none
 	Files  map[string]string // path in the guest → file here that is put there
+
+	// Within runs what starts QEMU and waits for it, in another network
+	// namespace for example, on a thread that does nothing else.
+	Within func(run func() error) error
 }
 
 // Machine is a running virtual machine. It is used by one goroutine at a time.
@@ -76,7 +80,7 @@ func Boot(cfg Config) (m *Machine, err error) {
 	if err := m.joinArchive(img.archive, cfg.Files); err != nil {
 		return m, err
 	}
-	if err := m.start(m.qemu(tools, img, cfg)); err != nil {
+	if err := m.start(m.qemu(tools, img, cfg), cfg.Within); err != nil {
 		return m, err
 	}
 	return m, m.await()
@@ -124,20 +128,27 @@ func (m *Machine) qemu(t toolbox, img image, cfg Config) *exec.Cmd {
 
 // start runs QEMU at a low priority. It dies with the thread that started it,
 // and so with this process.
-func (m *Machine) start(cmd *exec.Cmd) (err error) {
+func (m *Machine) start(cmd *exec.Cmd, within func(run func() error) error) (err error) {
 	if m.console, err = os.Create(filepath.Join(m.dir, "console")); err != nil {
 		return err
 	}
 	cmd.Stdout, cmd.Stderr = m.console, m.console
 	cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
+	if within == nil {
+		within = onThread
+	}
 	started := make(chan error)
 	go func() {
-		runtime.LockOSThread()
-		defer runtime.UnlockOSThread()
-		err := cmd.Start()
-		started <- err
-		if err == nil {
+		err := within(func() error {
+			if err := cmd.Start(); err != nil {
+				return err
+			}
+			started <- nil
 			cmd.Wait()
+			return nil
+		})
+		if err != nil {
+			started <- err
 		}
 		close(m.over)
 	}()
@@ -147,6 +158,12 @@ func (m *Machine) start(cmd *exec.Cmd) (err error) {
 	m.cmd = cmd
 	syscall.Setpriority(syscall.PRIO_PGRP, cmd.Process.Pid, 10)
 	return nil
+}
+
+func onThread(run func() error) error {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
+	return run()
 }
 
 // await connects the serial line and waits for the guest's first word.

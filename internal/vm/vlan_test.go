@@ -3,22 +3,25 @@ package vm
 import "testing"
 
 // A VLAN network: one NIC of the director carries the clients in VLAN 10 and
-// the servers in VLAN 20.
+// the servers in VLAN 20, and both perhaps in a VLAN of a provider.
 func TestVLANsOfOneNICForward(t *testing.T) {
 	for _, c := range []struct {
 		name, mode string
-		lay        func(t *testing.T) *guest
+		nics       func(t *testing.T) *guest
+		outer      string // a dot and the tag of the 802.1ad VLAN around those two
 		short      bool
 	}{
-		{"igb", "zerocopy", vlanOnIGB, true},
-		{"virtio", "zerocopy", vlanOnVirtIO, false},
-		{"veth", "native", vlanOnVeth, true},
+		{"igb", "zerocopy", vlanOnIGB, "", false},
+		{"igb with two tags", "zerocopy", vlanOnIGB, ".100", true},
+		{"virtio", "zerocopy", vlanOnVirtIO, "", false},
+		{"virtio with two tags", "zerocopy", vlanOnVirtIO, ".100", false},
+		{"veth", "native", vlanOnVeth, "", true},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			if short() && !c.short {
 				t.Skip("not in the short form")
 			}
-			l := c.lay(t).layVLANs()
+			l := c.nics(t).layVLANs(c.outer)
 			was := l.offloads()
 			l.direct("")
 			if mode := l.mode(); mode != c.mode {
@@ -51,7 +54,7 @@ func (l *lab) crashes(was string) {
 	if now := l.offloads(); now != "off off" {
 		l.t.Errorf("VLAN offloads after a crash: %s", now)
 	}
-	l.await("NICs of a director that was killed", "ip netns exec cl ping -c 1 -W 1 172.25.8.1 && ip netns exec rs ping -c 1 -W 1 %s", dip)
+	l.joined()
 	l.await("a start after the crash", "timeout 20 lvx run %s >/tmp/lvx.out 2>/tmp/lvx.log & p=$!; sleep 4; grep -q ready /tmp/lvx.out; r=$?; kill $p; wait $p; exit $r", l.nics)
 	if now := l.offloads(); now != was {
 		l.t.Errorf("VLAN offloads after crash, start and end: %s, they were: %s", now, was)
@@ -63,8 +66,10 @@ func (l *lab) crashes(was string) {
 func (l *lab) passesUp() {
 	l.t.Helper()
 	// All fragments to a VIP are taken; an echo request is the kernel's.
-	l.client("ping -c 2 -i 0.3 -W 5 -s 3000 %s", vip)
-	l.sh("ip netns exec rs ping -c 2 -i 0.3 -W 5 -s 3000 %s", dip)
+	for _, n := range l.networks {
+		l.client("ping -c 2 -i 0.3 -W 5 -s 3000 %s", n.vip)
+		l.sh("ip netns exec rs ping -c 2 -i 0.3 -W 5 -s 3000 %s", n.dip)
+	}
 	if up := l.sh("lvx info | sed -n 's/.*passed up \\([0-9]*\\).*/\\1/p'"); up == "" || up == "0" {
 		l.t.Errorf("passed up: %q frames", up)
 	}
@@ -94,27 +99,23 @@ func vlanOnVeth(t *testing.T) *guest {
 	return g
 }
 
-// layVLANs gives VLANs and addresses to d0 and, in two network namespaces, to
-// the NIC far at the other end.
-func (g *guest) layVLANs() *lab {
+// layVLANs gives VLANs to d0 and, for two network namespaces, to the NIC far at
+// the other end. NICs with two tags need a larger MTU for full packets.
+func (g *guest) layVLANs(outer string) *lab {
 	g.t.Helper()
+	g.sh("modprobe 8021q; ip netns add cl; ip netns add rs")
+	if outer != "" {
+		g.sh(`set -e
+			for n in d0 far; do
+				ip link set $n mtu 1504
+				ip link add link $n name $n%[1]s mtu 1504 type vlan proto 802.1ad id %[2]s
+			done`, outer, outer[1:])
+	}
 	g.sh(`set -e
-		modprobe 8021q
-		ip netns add cl; ip netns add rs
-		for v in 10 20; do
-			ip link add link d0 name d0.$v type vlan id $v
-			ip link add link far name far.$v type vlan id $v
+		for n in d0 far; do
+			ip link set $n up; ip link set $n%[1]s up
+			for v in 10 20; do ip link add link $n%[1]s name $n%[1]s.$v mtu 1500 type vlan id $v; done
 		done
-		ip link set far.10 netns cl; ip link set far.20 netns rs
-		for n in cl rs; do ip -n $n link set lo up; done
-		ip link set lo up; ip link set d0 up; ip link set far up
-		ip addr add 172.25.8.1/24 dev d0.10; ip addr add %s/32 dev d0.10; ip addr add %s/24 dev d0.20
-		ip link set d0.10 up; ip link set d0.20 up
-		ip -n cl addr add 172.25.8.10/24 dev far.10; ip -n cl link set far.10 up
-		ip -n rs addr add 172.25.254.2/24 dev far.20; ip -n rs addr add 172.25.254.3/24 dev far.20; ip -n rs link set far.20 up
-		ip -n rs route add default via %s`, vip, dip, dip)
-	l := &lab{g, "--public d0.10 --private d0.20"}
-	l.await("links", "ip netns exec cl ping -c 1 -W 1 172.25.8.1 && ip netns exec rs ping -c 1 -W 1 %s", dip)
-	l.serve()
-	return l
+		ip link set far%[1]s.10 netns cl; ip link set far%[1]s.20 netns rs`, outer)
+	return g.lay("d0"+outer+".10", "d0"+outer+".20", "far"+outer+".10", "far"+outer+".20")
 }

@@ -27,7 +27,7 @@ func TestTwoWorkersOfARealDriver(t *testing.T) {
 		t.Errorf("the log does not say why:\n%s", log)
 	}
 	l.alternates()
-	l.echoes(1, flows)
+	l.echoes(four, 1, flows)
 	l.forwards()
 	info := l.sh("lvx info")
 	for _, want := range []string{"2 workers, frames come to their owner by hand-over", " handed "} {

@@ -66,14 +66,16 @@ func ask(args []string) error {
 func askFrom(port int, address string, size int) error {
 	d := net.Dialer{
 		LocalAddr: &net.UDPAddr{Port: port},
-		Control: func(_, _ string, c syscall.RawConn) (err error) {
-			c.Control(func(fd uintptr) {
-				err = unix.SetsockoptInt(int(fd), unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO)
-			})
+		Control: func(network, _ string, c syscall.RawConn) (err error) {
+			level, option, do := unix.SOL_IP, unix.IP_MTU_DISCOVER, unix.IP_PMTUDISC_DO
+			if network == "udp6" {
+				level, option, do = unix.SOL_IPV6, unix.IPV6_MTU_DISCOVER, unix.IPV6_PMTUDISC_DO
+			}
+			c.Control(func(fd uintptr) { err = unix.SetsockoptInt(int(fd), level, option, do) })
 			return err
 		},
 	}
-	conn, err := d.Dial("udp4", address)
+	conn, err := d.Dial("udp", address)
 	if err != nil {
 		return err
 	}
