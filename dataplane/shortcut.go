@@ -140,8 +140,7 @@ func (w *Worker) pass(b *Batch, i int) bool {
 	p.Translate(frame, r, side)
 	f.Len = uint32(p.Len) + packet.EthernetLen
 	if p.Partial {
-		start, offset := p.ChecksumAt()
-		w.pool.LeaveChecksum(&f, start, offset)
+		w.leavePlain(p, &f)
 	}
 	w.depart(h, f, frame)
 	b.verdicts[i] = Transmit

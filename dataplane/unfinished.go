@@ -26,6 +26,13 @@ func (w *Worker) leaveChecksum(b *Batch, i int, rec *conntrack.Record, r *packet
 	return true
 }
 
+// leavePlain leaves the checksum of the plain packet in f, translated.
+func (w *Worker) leavePlain(p *packet.Plain, f *nic.Frame) {
+	p.Unfinish(w.pool.Data(*f))
+	start, offset := p.ChecksumAt()
+	w.pool.LeaveChecksum(f, start, offset)
+}
+
 // finish computes the checksum of packet i if it was left, for a frame that is
 // cut, moved or held before it leaves.
 func (w *Worker) finish(b *Batch, i int) {

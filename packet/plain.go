@@ -8,7 +8,7 @@ type Plain struct {
 	Src, Dst PlainEndpoint
 	Len      uint16 // of the IP packet
 	TCPFlags uint8  // 0 for UDP
-	Partial  bool   // the checksum is to stay unfinished; Glance leaves that to others
+	Partial  bool   // the checksum is unfinished; Glance leaves it to others to look
 }
 
 // PlainEndpoint is an endpoint of a plain packet in one word: protocol, port and
@@ -87,14 +87,13 @@ func (p *Plain) Glance(frame []byte) bool {
 // Unfinished reports whether the transport checksum is only the sum of the
 // pseudo header (see Packet.Translate).
 func (p *Plain) Unfinished(frame []byte) bool {
-	h := (*[plainLen]byte)(frame)
-	n, stored := uint64(p.Len)-ipv4Len, binary.BigEndian.Uint16(h[udpSumAt:])
-	if p.Src.Proto() == UDP {
-		n = uint64(binary.BigEndian.Uint16(h[38:40]))
-	} else {
-		stored = binary.BigEndian.Uint16(frame[tcpSumAt:])
-	}
-	return stored == fold64(uint64(uint32(p.Src))+uint64(uint32(p.Dst))+uint64(p.Src.Proto())+n)
+	start, offset := p.ChecksumAt()
+	return binary.BigEndian.Uint16(frame[start+offset:]) == p.pseudoSum(uint32(p.Src), uint32(p.Dst))
+}
+
+// pseudoSum is PseudoSum of p between two addresses.
+func (p *Plain) pseudoSum(src, dst uint32) uint16 {
+	return fold64(uint64(src) + uint64(dst) + uint64(p.Src.Proto()) + uint64(p.Len) - ipv4Len)
 }
 
 // Unfold fills q as Parse would.
@@ -123,10 +122,6 @@ func (p *Plain) Translate(frame []byte, r *Rewrite, side Side) {
 		binary.BigEndian.PutUint32(h[26:30], r.Addr.V4())
 		binary.BigEndian.PutUint16(h[34:36], r.Port)
 	}
-	if p.Partial {
-		p.repeat(frame, r)
-		return
-	}
 	if p.Src.Proto() == TCP {
 		b := (*[2]byte)(frame[tcpSumAt:])
 		binary.BigEndian.PutUint16(b[:], amend(binary.BigEndian.Uint16(b[:]), uint32(r.L4Diff)))
@@ -139,12 +134,13 @@ func (p *Plain) Translate(frame []byte, r *Rewrite, side Side) {
 	binary.BigEndian.PutUint16(h[udpSumAt:], c)
 }
 
-// repeat is the end of Translate where the checksum is the sum of the pseudo
-// header and stays so.
-func (p *Plain) repeat(frame []byte, r *Rewrite) {
+// Unfinish makes the checksum of the plain packet in frame, translated or not,
+// the sum of its pseudo header.
+func (p *Plain) Unfinish(frame []byte) {
+	h := (*[plainLen]byte)(frame)
 	start, offset := p.ChecksumAt()
-	b := (*[2]byte)(frame[start+offset:])
-	binary.BigEndian.PutUint16(b[:], fold(uint32(binary.BigEndian.Uint16(b[:]))+uint32(r.IPDiff)))
+	sum := p.pseudoSum(binary.BigEndian.Uint32(h[26:30]), binary.BigEndian.Uint32(h[30:34]))
+	binary.BigEndian.PutUint16(frame[start+offset:], sum)
 }
 
 // ChecksumAt returns from where on in its frame the checksum covers p, and how
