@@ -39,14 +39,15 @@ func (e errorKind) of(v6 bool) [2]uint8 {
 }
 
 // answerReset answers packet i as a host does that has no such connection.
-// The packet itself is dropped; the answer goes out in its frame.
-func (w *Worker) answerReset(b *Batch, i int) {
+// The packet itself is dropped for the reason why; the answer goes out in its
+// frame.
+func (w *Worker) answerReset(b *Batch, i int, why Reason) {
 	n := packet.BuildReset(w.scratch[:], &b.packets[i])
-	if n > 0 && w.answer(b, i, n, NoConn) {
+	if n > 0 && w.answer(b, i, n, why) {
 		w.Counters.Resets++
 		return
 	}
-	b.finish(i, Drop, NoConn)
+	b.finish(i, Drop, why)
 }
 
 // answerError drops packet i for the reason why and tells its sender, within

@@ -27,9 +27,7 @@ func (q *fragments) finish(w *Worker, d *datagram) {
 		return
 	}
 	w.classify(b, 0)
-	if k := b.kinds[0]; k == kindFlow || k == kindError {
-		w.aim(b, 0)
-	}
+	w.aim(b, 0)
 	w.track(b, 0)
 	if b.verdicts[0] == HandOver {
 		q.handOver(w, d)

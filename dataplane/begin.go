@@ -128,7 +128,7 @@ func (w *Worker) opening(b *Batch, i int) (state conntrack.State, ok bool) {
 	case set.SloppyTCP != 0:
 		return conntrack.NoState.Next(conntrack.ToServer, conntrack.EventOf(p.TCPFlags)), true
 	default:
-		w.answerReset(b, i)
+		w.answerReset(b, i, NoConn)
 	}
 	return conntrack.NoState, false
 }

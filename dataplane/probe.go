@@ -170,7 +170,7 @@ func (w *Worker) answers(b *Batch, i int, rec *conntrack.Record) bool {
 		}
 	}
 	if x.told[from] = x.doomed || refused; x.doomed && !refused {
-		w.resetSender(b, i)
+		w.answerReset(b, i, ProbeAnswer)
 	} else {
 		b.finish(i, Drop, ProbeAnswer)
 	}
@@ -188,16 +188,6 @@ func (w *Worker) answers(b *Batch, i int, rec *conntrack.Record) bool {
 // server's links no stranger sends.
 func (x *probe) forges(s *packet.Segment) bool {
 	return x.asks == conntrack.ToClient && s.Seq != x.server.Ack
-}
-
-// resetSender answers packet i with a reset.
-func (w *Worker) resetSender(b *Batch, i int) {
-	n := packet.BuildReset(w.scratch[:], &b.packets[i])
-	if n > 0 && w.answer(b, i, n, ProbeAnswer) {
-		w.Counters.Resets++
-		return
-	}
-	b.finish(i, Drop, ProbeAnswer)
 }
 
 // goOnProbing looks at what was said, and every tick at who is silent.

@@ -112,9 +112,7 @@ func (w *Worker) parse(b *Batch) {
 			}
 			w.frags.hold(w, b, i)
 		}
-		if k := b.kinds[i]; k == kindFlow || k == kindError {
-			w.aim(b, i)
-		}
+		w.aim(b, i)
 	}
 }
 
@@ -148,9 +146,12 @@ func (w *Worker) touch(b *Batch) {
 	w.warm = warm
 }
 
-// aim decides whose table line packet i needs. A destination that is a service
+// aim decides whose table line packet i needs, if it may have a connection. A destination that is a service
 // says that the source is the client. Else the packet is taken for an answer.
 func (w *Worker) aim(b *Batch, i int) {
+	if b.kinds[i] != kindFlow && b.kinds[i] != kindError {
+		return
+	}
 	p := &b.packets[i]
 	proto, src, dst := p.Proto, packet.Endpoint{Addr: p.Src, Port: p.SrcPort}, packet.Endpoint{Addr: p.Dst, Port: p.DstPort}
 	if b.kinds[i] == kindError {
