@@ -106,9 +106,7 @@ func BenchmarkFindAndPacket(b *testing.B) {
 			for k := range batch {
 				hashes[k] = t.Hash(tcp, batch[k])
 			}
-			for k := range batch {
-				sink += t.Prefetch(hashes[k])
-			}
+			t.Prefetch(hashes[:])
 			for k := range batch {
 				i := t.Find(hashes[k], tcp, batch[k], benchReal, ToClient)
 				if i == None {
@@ -183,9 +181,7 @@ func benchInsert(b *testing.B, mem []byte, capacity int) {
 		for k := range hashes {
 			hashes[k] = t.Hash(tcp, benchClient(from+k))
 		}
-		for k := range hashes {
-			sink += t.Prefetch(hashes[k])
-		}
+		t.Prefetch(hashes[:])
 		for k, hash := range hashes {
 			if _, room := t.Insert(Tick(n>>17), hash, tcp, benchClient(from+k), 0, 80, 8080, Established); room != OK {
 				b.Fatal(room)

@@ -172,13 +172,6 @@ func (t *Table) step(i, n Index) Index {
 	return i
 }
 
-// Prefetch loads the first two lines of a lookup, so that the loads of a batch
-// overlap. Use the result somehow, or the compiler drops the loads.
-func (t *Table) Prefetch(hash uint64) uint64 {
-	i := t.home(hash)
-	return t.slots[i].key ^ t.slots[t.step(i, 1)].key
-}
-
 // Find returns the connection of a flow: other is the virtual endpoint for
 // ToServer, the real one for ToClient. Of several connections with the same
 // reply flow the newest answers. What is OnePacket is found ToClient only.

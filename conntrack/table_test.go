@@ -256,7 +256,7 @@ func TestFastPathDoesNotAllocate(t *testing.T) {
 	if allocs := testing.AllocsPerRun(4*n, func() {
 		client := packet.Endpoint{Addr: packet.AddrFrom4(0x0a000000 + uint32(k)), Port: 1}
 		hash := table.Hash(tcp, client)
-		sink += table.Prefetch(hash)
+		table.Prefetch([]uint64{hash})
 		i, room := table.Insert(now, hash, tcp, client, 0, 80, 80, SynRecv)
 		if room != OK || table.Find(hash, tcp, client, virtual, ToServer) != i ||
 			table.Find(hash, tcp, client, server, ToClient) != i {

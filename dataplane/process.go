@@ -53,7 +53,7 @@ type Batch struct {
 // worker's egress, what is held among the held; the rest is for settle.
 func (w *Worker) Process(b *Batch) {
 	w.parse(b)
-	w.touch(b)
+	w.table.Prefetch(b.hash[:b.n]) // of a packet without a hash any, which does no harm
 	b.rest = 0
 	for i := range b.n {
 		if b.kinds[i] == kindPlain && w.pass(b, i) {
@@ -133,17 +133,6 @@ func (w *Worker) classify(b *Batch, i int) {
 	default:
 		b.kinds[i] = kindOther
 	}
-}
-
-// touch loads the table's lines of all packets, in a loop so short that the
-// processor has many on their way at a time. What a packet without a hash
-// touches does no harm.
-func (w *Worker) touch(b *Batch) {
-	var warm uint64
-	for i := range b.n {
-		warm += w.table.Prefetch(b.hash[i])
-	}
-	w.warm = warm
 }
 
 // aim decides whose table line packet i needs, if it may have a connection. A destination that is a service
