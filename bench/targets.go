@@ -96,6 +96,7 @@ func (r *Result) memoryTargets() (all []target) {
 		bound float64
 	}{
 		{"Process/1000/in", 40}, {"Process/1000/out", 40}, {"Process/1000000/in", 100}, {"Process/1000000/out", 100},
+		{"Process/10000000/in", 130}, {"Process/10000000/out", 130},
 		{"NewConnection/udp", 350}, {"NewConnection/syn", 350},
 	} {
 		for _, b := range r.inMemory {

@@ -72,9 +72,15 @@ type bench struct {
 
 func newBench(b *testing.B, conns int) *bench {
 	b.Helper()
+	return newBenchIn(b, conns, nil)
+}
+
+// newBenchIn has the table lie in mem, nil for memory of its own.
+func newBenchIn(b *testing.B, conns int, mem []byte) *bench {
+	b.Helper()
 	x := &world{topology: topologies["twonic"], now: 1000 * Second}
 	x.pool = nic.NewPool(1024, 4096)
-	table, err := conntrack.New(conntrack.Config{Capacity: conns, Seed: 1})
+	table, err := conntrack.New(conntrack.Config{Capacity: conns, Memory: mem, Seed: 1})
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -213,15 +219,36 @@ func (y *bench) resolveAll() {
 // BenchmarkProcess forwards established UDP in frames of 64 bytes, 64 at a
 // time: what a packet costs from one ring to the other.
 func BenchmarkProcess(b *testing.B) {
-	for _, n := range []int{1000, 100_000, 1_000_000} {
-		b.Run(fmt.Sprint(n), func(b *testing.B) {
-			y := newBench(b, n)
-			y.open(b, n)
-			b.Run("in", func(b *testing.B) { y.measure(b, y.public, clients(udpIn, n, 26, 34), 10_000) })
-			y.answer()
-			b.Run("out", func(b *testing.B) { y.measure(b, y.private, clients(udpOut, n, 30, 36), 10_000) })
-		})
+	for _, n := range []int{1000, 100_000, 1_000_000, 10_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { newBench(b, n).bothWays(b, n) })
 	}
+}
+
+// BenchmarkProcessSmallPages is the same with a table in pages of 4 KB, which
+// is what the director's array maps consist of.
+func BenchmarkProcessSmallPages(b *testing.B) {
+	for _, n := range []int{1_000_000, 10_000_000} {
+		b.Run(fmt.Sprint(n), func(b *testing.B) { newBenchIn(b, n, smallPages(b, conntrack.Bytes(n))).bothWays(b, n) })
+	}
+}
+
+func smallPages(b *testing.B, size int) []byte {
+	mem, err := unix.Mmap(-1, 0, size, unix.PROT_READ|unix.PROT_WRITE, unix.MAP_PRIVATE|unix.MAP_ANONYMOUS|unix.MAP_NORESERVE)
+	if err != nil {
+		b.Fatal(err)
+	}
+	b.Cleanup(func() { _ = unix.Munmap(mem) })
+	if err := unix.Madvise(mem, unix.MADV_NOHUGEPAGE); err != nil {
+		b.Fatal(err)
+	}
+	return mem
+}
+
+func (y *bench) bothWays(b *testing.B, n int) {
+	y.open(b, n)
+	b.Run("in", func(b *testing.B) { y.measure(b, y.public, clients(udpIn, n, 26, 34), 10_000) })
+	y.answer()
+	b.Run("out", func(b *testing.B) { y.measure(b, y.private, clients(udpOut, n, 30, 36), 10_000) })
 }
 
 // answer lets one batch go to clients, so that their hop is known.
