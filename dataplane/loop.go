@@ -27,6 +27,7 @@ var ErrRunning = errors.New("worker is running")
 type sleeper struct {
 	asleep atomic.Bool
 	event  atomic.Int32 // eventfd + 1, 0 = not running
+	wakers atomic.Int32 // that may be about to write it
 	nap    func(epoll int, events []unix.EpollEvent, most time.Duration) int
 	epoll  int
 	events []unix.EpollEvent // room for what ends a sleep
@@ -83,10 +84,18 @@ func (w *Worker) open() (close func(), err error) {
 		defer w.mailbox.mu.Unlock()
 		w.mailbox.open = false
 		w.mailbox.run()
-		s.event.Store(0)
-		unix.Close(s.epoll)
-		unix.Close(event)
+		s.forget(event)
 	}, nil
+}
+
+// forget closes what the sleeper waits for. Its number may be another file's
+// at once, so those who are about to write it come first.
+func (s *sleeper) forget(event int) {
+	for s.event.Store(0); s.wakers.Load() > 0; {
+		runtime.Gosched()
+	}
+	unix.Close(s.epoll)
+	unix.Close(event)
 }
 
 // watch has an epoll look at the eventfd and the queues. poll would ask every
@@ -150,13 +159,16 @@ func (w *Worker) sleep(ctx context.Context, worked bool) error {
 
 // Wake ends the worker's sleep, if it sleeps.
 func (w *Worker) Wake() {
-	if !w.sleeper.asleep.Load() {
+	s := &w.sleeper
+	if !s.asleep.Load() {
 		return
 	}
-	if event := w.sleeper.event.Load(); event > 0 {
+	s.wakers.Add(1)
+	if event := s.event.Load(); event > 0 {
 		one := [8]byte{0: 1}
 		_, _ = unix.Write(int(event-1), one[:])
 	}
+	s.wakers.Add(-1)
 }
 
 // Monotonic returns a clock for Run: nanoseconds of CLOCK_MONOTONIC, which
