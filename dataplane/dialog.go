@@ -13,7 +13,7 @@ import (
 const maxDialogs = 1 << 16
 
 // dialog is what is known of a control connection from its first request on.
-// All but users belongs to the worker of the connection.
+// All but users and expects belongs to the worker of the connection.
 type dialog struct {
 	splice packet.Splice // the answer that the client was given last
 	port   uint16        // that it names
@@ -21,6 +21,8 @@ type dialog struct {
 	asked  ftp.Mode      // what the client waits for
 	users  atomic.Int32  // the control connection, data connections, and expected ones
 	chain  uint32        // the next free one
+
+	expects [maxOfDialog]uint32 // data connections, oldest first; FTP's lock guards it
 }
 
 // helped marks a connection that has a side.

@@ -3,6 +3,7 @@ package dataplane
 import (
 	"math/bits"
 	"math/rand/v2"
+	"slices"
 	"sync/atomic"
 
 	"github.com/lvx-lb/lvx/conntrack"
@@ -11,6 +12,7 @@ import (
 
 const (
 	maxExpectations = 4096 // of all workers; then the oldest gives way
+	maxOfDialog     = 8    // of one dialog, so that nobody pushes out those of others alone
 )
 
 // expectation is a data connection that one side of a control connection was
@@ -136,7 +138,12 @@ func (f *FTP) add(x expectation, timeout, now conntrack.Tick) {
 			break
 		}
 	}
+	d := &f.dialogs[x.dialog-1]
+	if eldest := d.expects[0]; d.expects[maxOfDialog-1] != 0 {
+		f.giveUp(eldest)
+	}
 	n := f.room()
+	d.expects[slices.Index(d.expects[:], 0)] = n
 	x.deadline, x.chain, x.older, x.newer = now+timeout, *home, f.newest, 0
 	*home = n
 	*f.at(n) = x
@@ -147,7 +154,7 @@ func (f *FTP) add(x expectation, timeout, now conntrack.Tick) {
 	}
 	f.newest = n
 	f.count.Add(1)
-	f.dialogs[x.dialog-1].users.Add(1)
+	d.users.Add(1)
 	f.await(x.virtual.Port, x.rport, 1)
 	x.server.begin(conntrack.Listen)
 }
@@ -207,6 +214,10 @@ func (f *FTP) drop(n uint32) {
 	} else {
 		f.at(x.newer).older = x.older
 	}
+	expects := &f.dialogs[x.dialog-1].expects
+	at := slices.Index(expects[:], n)
+	copy(expects[at:], expects[at+1:])
+	expects[maxOfDialog-1] = 0
 	*x = expectation{chain: f.free}
 	f.free = n
 	f.count.Add(-1)

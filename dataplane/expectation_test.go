@@ -60,6 +60,7 @@ func TestExpectationsDoWhatTheirSlowTwinDoes(t *testing.T) {
 		return slices.IndexFunc(twin, func(e expectation) bool { return e.expectationKey == k && int32(now-e.deadline) < 0 })
 	}
 	nobody := func(e packet.Endpoint) bool { return e.Port == 2003 }
+	full := 0
 	for range 30000 {
 		i := r.IntN(3)
 		e := expectation{server: x.servers[i], rport: uint16(2000 + r.IntN(6)), dialog: x.dialogs[i]}
@@ -77,6 +78,11 @@ func TestExpectationsDoWhatTheirSlowTwinDoes(t *testing.T) {
 			}
 			want.deadline, want.virtual = now+100, want.other
 			twin = slices.DeleteFunc(twin, func(o expectation) bool { return o.expectationKey == want.expectationKey })
+			ofDialog := func(o expectation) bool { return o.dialog == e.dialog }
+			if eldest := slices.IndexFunc(twin, ofDialog); len(twin)-len(slices.DeleteFunc(slices.Clone(twin), ofDialog)) == maxOfDialog {
+				twin = slices.Delete(twin, eldest, eldest+1)
+				full++
+			}
 			twin = append(twin, want)
 			if port := x.expectAt(e, 100, now, nobody); port != want.other.Port {
 				t.Fatalf("port %d, want %d", port, want.other.Port)
@@ -106,24 +112,62 @@ func TestExpectationsDoWhatTheirSlowTwinDoes(t *testing.T) {
 			t.Fatalf("%d expectations, want %d", x.count.Load(), len(twin))
 		}
 	}
+	if full < 100 {
+		t.Errorf("a dialog was full %d times: too seldom to show anything", full)
+	}
 	x.sweep(now + 100)
 	x.settled(t)
 }
 
+// manyCallers expects the clients 0.0.0.0, 0.0.0.1 and so on, as many of each
+// dialog as it may have.
+func (x *expecting) manyCallers(n int) {
+	dialog := uint32(0)
+	for n := range uint32(n) {
+		if n%maxOfDialog == 0 {
+			dialog = x.openDialog()
+		}
+		x.expectAt(expectation{expectationKey: caller(n), server: x.servers[0], rport: 5000, dialog: dialog}, 1200, conntrack.Tick(n), nil)
+	}
+}
+
+func caller(n uint32) expectationKey {
+	return expectationKey{packet.Endpoint{Addr: packet.AddrFrom4(n)}, packet.Endpoint{Addr: addrOf("192.0.2.1"), Port: 5000}}
+}
+
 func TestOfTooManyExpectationsTheOldestGiveWay(t *testing.T) {
 	x := newExpecting()
-	for n := range uint32(maxExpectations + 10) {
-		e := expectation{server: x.servers[0], rport: 5000, dialog: x.dialogs[0]}
-		e.client.Addr, e.other = packet.AddrFrom4(n), packet.Endpoint{Addr: addrOf("192.0.2.1"), Port: 5000}
-		x.expectAt(e, 1200, conntrack.Tick(n), nil)
-	}
+	x.manyCallers(maxExpectations + 10)
 	if n := x.awaited[5000].Load(); n != maxExpectations {
 		t.Errorf("%d awaited", n)
 	}
 	for n := range uint32(20) {
-		k := expectationKey{packet.Endpoint{Addr: packet.AddrFrom4(n)}, packet.Endpoint{Addr: addrOf("192.0.2.1"), Port: 5000}}
-		if there := x.expects(&k, 0) != nil; there != (n >= 10) {
-			t.Errorf("expectation %d: %v", n, there)
+		if k := caller(n); (x.expects(&k, 0) != nil) != (n >= 10) {
+			t.Errorf("expectation %d is there, or not", n)
+		}
+	}
+	x.sweep(100000)
+	x.settled(t)
+}
+
+// One client that asks over and over leaves others theirs.
+func TestADialogExpectsOnlySoMany(t *testing.T) {
+	x := newExpecting()
+	x.manyCallers(maxExpectations / 2)
+	for n := range uint32(maxExpectations) {
+		x.expectAt(expectation{expectationKey: caller(1<<24 + n), server: x.servers[1], rport: 5000, dialog: x.dialogs[1]}, 1200, 0, nil)
+	}
+	if n := x.count.Load(); n != maxExpectations/2+maxOfDialog {
+		t.Errorf("%d are expected", n)
+	}
+	for n := range uint32(maxExpectations / 2) {
+		if k := caller(n); x.expects(&k, 0) == nil {
+			t.Fatalf("client %d is expected no more", n)
+		}
+	}
+	for n := range uint32(maxExpectations) {
+		if k := caller(1<<24 + n); (x.expects(&k, 0) != nil) != (n >= maxExpectations-maxOfDialog) {
+			t.Fatalf("call %d of a dialog is expected, or not", n)
 		}
 	}
 	x.sweep(100000)

@@ -198,7 +198,7 @@ func recountFair(t *testing.T, s *script) {
 	t.Helper()
 	f := s.roster.ftp
 	active, inactive := make([]int, s.roster.Slots()), make([]int, s.roster.Slots())
-	users, awaited := map[uint32]int32{}, make([]uint64, 1<<16)
+	users, expects, awaited := map[uint32]int32{}, map[uint32][]uint32{}, make([]uint64, 1<<16)
 	await := func(vport, rport uint16) {
 		awaited[vport]++
 		if rport != vport {
@@ -233,9 +233,14 @@ func recountFair(t *testing.T, s *script) {
 		x := f.at(n)
 		inactive[x.server.Slot]++
 		users[x.dialog]++
+		expects[x.dialog] = append(expects[x.dialog], n)
 		await(x.virtual.Port, x.rport)
 	}
 	for i := range f.dialogs[:f.usedDialogs] {
+		var all [maxOfDialog]uint32
+		if copy(all[:], expects[uint32(i+1)]); f.dialogs[i].expects != all {
+			t.Errorf("dialog %d expects %v, there are %v", i+1, f.dialogs[i].expects, all)
+		}
 		if n := f.dialogs[i].users.Load(); n != users[uint32(i+1)] {
 			t.Errorf("dialog %d has %d users, there are %d", i+1, n, users[uint32(i+1)])
 		}

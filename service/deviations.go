@@ -89,7 +89,7 @@ var deviations = [...]Deviation{
 		Why:  "a call at the wrong server is of no use to anybody",
 	}, {
 		IPVS: "FTP data connections are expected while there is memory",
-		LVX:  "4,096 are expected at a time, of at most 65,536 control connections",
+		LVX:  "8 are expected at a time of one control connection, 4,096 of all, which are at most 65,536",
 		Why:  "nothing here grows without bound",
 	},
 }
