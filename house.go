@@ -19,6 +19,9 @@ func (d *Director) keepHouse(ctx context.Context) {
 			d.followNetwork(d.network.take())
 		case <-second.C:
 			d.everySecond(n)
+			if err := d.forgetMarks(n%10 == 0); err != nil {
+				d.log.Error("cannot stop steering for a mark rule", "error", err)
+			}
 		}
 	}
 }
@@ -29,12 +32,9 @@ func (d *Director) everySecond(n int) {
 	d.roster.Warm(dataplane.Monotonic()())
 	d.measure()
 	d.collect()
-	d.noteSilence()
 	d.noteMisplaced()
-	if n%10 == 0 {
-		if err := d.forgetMarks(); err != nil {
-			d.log.Error("cannot stop steering for a mark rule", "error", err)
-		}
+	if n%2 == 0 {
+		d.noteSilence()
 	}
 	if n%60 == 0 {
 		d.meters.prune(d.set, d.roster.Servers())

@@ -18,6 +18,18 @@ type marking struct {
 	zones [][]service.Zone   // by link
 	told  bool               // steering has some
 	open  bool               // and other ones may be wanted
+
+	patrol *patrol // for past rules that no connection needs, if it is under way
+}
+
+// patrol is a walk through the connections of all workers, part by part: which
+// rules have they come by? A change of rules ends it.
+type patrol struct {
+	rules  []service.MarkRule
+	needed []bool
+	seen   map[arrival]bool
+	worker int
+	at     conntrack.Index
 }
 
 // Marks returns the mark rules in the order in which they count.
@@ -45,6 +57,7 @@ func (m *marking) outlive(old, new []service.MarkRule) {
 	if slices.Equal(old, new) {
 		return
 	}
+	m.patrol = nil
 	for _, r := range old {
 		if !slices.Contains(new, r) && !slices.Contains(m.past, r) {
 			m.past = append(m.past, r)
@@ -114,28 +127,54 @@ func portsOf(z service.Zone, wanted map[service.Key]int) (ports [][2]uint16) {
 	return ports
 }
 
-// forgetMarks drops the past rules that no connection needs any more.
-func (d *Director) forgetMarks() error {
-	past := d.marking.past
-	if len(past) == 0 {
-		return nil
-	}
-	needed := make([]bool, len(past))
-	d.arrivals(func(a arrival) { needs(past, needed, a) })
-	var kept []service.MarkRule
-	for i, r := range past {
-		if needed[i] {
-			kept = append(kept, r)
+// partsASecond bounds how long the walk keeps the director from the network.
+const partsASecond = 512
+
+// forgetMarks drops the past rules that no connection needs any more. It
+// begins to look for them when it is due, and goes on where it was; between
+// two parts others may change the director.
+func (d *Director) forgetMarks(due bool) error {
+	for range partsASecond {
+		if more, err := d.goOnForgetting(due); !more {
+			return err
 		}
 	}
-	if len(kept) == len(past) {
-		return nil
+	return nil
+}
+
+func (d *Director) goOnForgetting(due bool) (more bool, err error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	m := &d.marking
+	switch p := m.patrol; {
+	case p == nil && due && len(m.past) > 0:
+		m.patrol = &patrol{rules: slices.Clone(m.past), needed: make([]bool, len(m.past)), seen: map[arrival]bool{}}
+		return true, nil
+	case p == nil:
+		return false, nil
+	case p.worker < len(d.workers):
+		d.arrivals(p)
+		return true, nil
 	}
-	d.marking.past = kept
+	past := len(m.past)
+	m.past = m.patrol.kept()
+	if m.patrol = nil; len(m.past) == past {
+		return false, nil
+	}
 	if d.wanted.remarked() {
 		d.wanted.lookAll()
 	}
-	return d.steer()
+	return false, d.steer()
+}
+
+// kept returns the rules that some connection needs.
+func (p *patrol) kept() (kept []service.MarkRule) {
+	for i, r := range p.rules {
+		if p.needed[i] {
+			kept = append(kept, r)
+		}
+	}
+	return kept
 }
 
 // arrival is what the mark of a connection's packets was chosen by, and for.
@@ -145,34 +184,32 @@ type arrival struct {
 	to    netip.AddrPort
 }
 
-// maxArrivals bounds how many are remembered, so as not to be told twice.
+// maxArrivals bounds how many are remembered, so as not to be looked at twice.
 const maxArrivals = 1 << 16
 
-// arrivals calls do for how the connections came that have a VIP of their own.
+// arrivals looks how the next connections came that have a VIP of their own.
 // Workers only copy: to go through all rules would keep them from packets.
-func (d *Director) arrivals(do func(arrival)) {
-	seen, part := map[arrival]bool{}, make([]arrival, 0, connsAtOnce)
-	for _, w := range d.workers {
+func (d *Director) arrivals(p *patrol) {
+	part, w := make([]arrival, 0, connsAtOnce), d.workers[p.worker]
+	w.Do(func() {
 		table := w.Table()
-		for at := conntrack.Index(0); at != conntrack.None; {
-			part = part[:0]
-			w.Do(func() {
-				at = table.Walk(at, connsAtOnce, func(i conntrack.Index, r *conntrack.Record) {
-					if s := d.roster.At(r.Server); s != nil && r.Flags&conntrack.Elsewhere != 0 {
-						part = append(part, arrival{s.Service().Key, service.Protocol(r.Proto()), endpointOf(table, i, r)})
-					}
-				})
-			})
-			for _, a := range part {
-				if !seen[a] {
-					seen[a] = true
-					do(a)
-				}
+		p.at = table.Walk(p.at, connsAtOnce, func(i conntrack.Index, r *conntrack.Record) {
+			if s := d.roster.At(r.Server); s != nil && r.Flags&conntrack.Elsewhere != 0 {
+				part = append(part, arrival{s.Service().Key, service.Protocol(r.Proto()), endpointOf(table, i, r)})
 			}
-			if len(seen) > maxArrivals {
-				clear(seen)
-			}
+		})
+	})
+	for _, a := range part {
+		if !p.seen[a] {
+			p.seen[a] = true
+			needs(p.rules, p.needed, a)
 		}
+	}
+	if len(p.seen) > maxArrivals {
+		clear(p.seen)
+	}
+	if p.at == conntrack.None {
+		p.worker, p.at = p.worker+1, 0
 	}
 }
 

@@ -3,11 +3,16 @@ package lvx
 import (
 	"errors"
 	"fmt"
+	"io"
+	"log/slog"
 	"net/netip"
+	"os"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/lvx-lb/lvx/bpf"
+	"github.com/lvx-lb/lvx/internal/netlab"
 	"github.com/lvx-lb/lvx/service"
 )
 
@@ -39,6 +44,56 @@ func TestRulesThatSteeringCannotHoldLeaveNothingBehind(t *testing.T) {
 		t.Errorf("rules %v, %v, want the first", rules, err)
 	}
 	apply(t, d, rule(5, "203.0.113.0/24", 443))
+}
+
+// resting opens a director between two veths that does nothing by itself.
+func resting(t *testing.T) (d *Director) {
+	if os.Geteuid() != 0 {
+		t.Skip("network namespaces and AF_XDP need root")
+	}
+	net, err := netlab.TwoNIC()
+	must(t, err)
+	t.Cleanup(func() { net.Close() })
+	must(t, net.Director.Do(func() (err error) {
+		d, err = New(Config{
+			NICs: []string{net.Public, net.Private}, Conns: 1000, Rings: 64, Log: slog.New(slog.NewTextHandler(io.Discard, nil)),
+		})
+		return err
+	}))
+	t.Cleanup(func() { must(t, d.Close()) })
+	return d
+}
+
+// A connection may have come by a rule that was there again for a moment, so
+// whoever looks for connections begins anew then.
+func TestAChangeOfRulesEndsTheLookForThoseThatNobodyNeeds(t *testing.T) {
+	d := resting(t)
+	step := func(due, want bool) {
+		t.Helper()
+		if more, err := d.goOnForgetting(due); err != nil || more != want {
+			t.Fatalf("more to look at: %v, %v; want %v", more, err, want)
+		}
+	}
+	past := func() []service.MarkRule {
+		d.mu.Lock()
+		defer d.mu.Unlock()
+		return slices.Clone(d.marking.past)
+	}
+	apply(t, d, append(marked(5), rule(5, "203.0.113.0/24", 80), rule(5, "203.0.113.0/24", 81))...)
+	apply(t, d, service.Edit{Op: service.ClearMarks})
+	step(false, false) // not due
+	step(true, true)
+	step(false, true) // the connections of the only worker
+	apply(t, d, rule(5, "203.0.113.0/24", 80))
+	step(false, false)
+	if n := len(past()); n != 2 {
+		t.Errorf("%d past rules, want both", n)
+	}
+	apply(t, d, service.Edit{Op: service.ClearMarks})
+	must(t, d.forgetMarks(true))
+	if rules := past(); len(rules) != 0 {
+		t.Errorf("past rules that no connection needs: %v", rules)
+	}
 }
 
 // What a director costs that has nothing to do, with as many rules as it may have.
