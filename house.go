@@ -33,12 +33,35 @@ func (d *Director) everySecond(n int) {
 	d.measure()
 	d.collect()
 	d.noteMisplaced()
+	d.noteLarge()
 	if n%2 == 0 {
 		d.noteSilence()
 	}
 	if n%60 == 0 {
 		d.meters.prune(d.set, d.roster.Servers())
 		d.sweepHops()
+	}
+}
+
+// noteLarge names a NIC by which a frame came that no chunk has room for, once,
+// and what to do.
+func (d *Director) noteLarge() {
+	ifindex, err := d.steering.Large()
+	if err != nil || ifindex == 0 {
+		return
+	}
+	for i := range d.links.nics {
+		n := &d.links.nics[i]
+		if n.ifindex != ifindex || n.large {
+			continue
+		}
+		n.large = true
+		remedy := "ethtool -K " + n.name + " gro off lro off"
+		if n.driver == "veth" {
+			remedy += ", and tso off gso off at its other end"
+		}
+		d.log.Warn("a frame was dropped that is longer than a chunk has room for; counted as steer.too-large from now on",
+			"nic", n.name, "remedy", remedy)
 	}
 }
 

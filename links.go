@@ -30,6 +30,7 @@ type nicFacts struct {
 	driver  string
 	lost    bool // its program may not run any more
 	gone    bool // it was deleted
+	large   bool // it was named for a frame that was too long
 }
 
 type linkFacts struct {

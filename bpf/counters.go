@@ -34,3 +34,13 @@ func (s *Steering) Counters() (Counters, error) {
 	}
 	return c, nil
 }
+
+// Large returns the index of the NIC by which the last frame came that was
+// longer than a chunk has room for, 0 if there was none.
+func (s *Steering) Large() (ifindex int, err error) {
+	var nic uint32
+	if err := s.objects.Large.Lookup(uint32(0), &nic); err != nil {
+		return 0, fmt.Errorf("read steering's large frames: %w", err)
+	}
+	return int(nic), nil
+}

@@ -189,6 +189,14 @@ struct {
 	__type(value, u64);
 } counters SEC(".maps");
 
+// large is the NIC by which the last frame came that no chunk has room for.
+struct {
+	__uint(type, BPF_MAP_TYPE_ARRAY);
+	__uint(max_entries, 1);
+	__type(key, u32);
+	__type(value, u32);
+} large SEC(".maps");
+
 struct cursor {
 	u8 *at;
 	u8 *end;
@@ -538,6 +546,10 @@ int lvx_steer(struct xdp_md *ctx)
 	if (reason == NONE)
 		return XDP_PASS;
 	if (bytes > frame_bytes) {
+		u32 at = 0;
+		u32 *nic = bpf_map_lookup_elem(&large, &at);
+		if (nic)
+			*nic = ctx->ingress_ifindex;
 		count(TOO_LARGE);
 		return XDP_DROP;
 	}

@@ -92,6 +92,7 @@ const (
 	steerMapCounters     = "counters"
 	steerMapDoors        = "doors"
 	steerMapEntrances    = "entrances"
+	steerMapLarge        = "large"
 	steerMapOwn          = "own"
 	steerMapOwnHints     = "own_hints"
 	steerMapReplies      = "replies"
@@ -160,6 +161,7 @@ type steerMapSpecs struct {
 	Counters     *ebpf.MapSpec `ebpf:"counters"`
 	Doors        *ebpf.MapSpec `ebpf:"doors"`
 	Entrances    *ebpf.MapSpec `ebpf:"entrances"`
+	Large        *ebpf.MapSpec `ebpf:"large"`
 	Own          *ebpf.MapSpec `ebpf:"own"`
 	OwnHints     *ebpf.MapSpec `ebpf:"own_hints"`
 	Replies      *ebpf.MapSpec `ebpf:"replies"`
@@ -204,6 +206,7 @@ type steerMaps struct {
 	Counters     *ebpf.Map `ebpf:"counters"`
 	Doors        *ebpf.Map `ebpf:"doors"`
 	Entrances    *ebpf.Map `ebpf:"entrances"`
+	Large        *ebpf.Map `ebpf:"large"`
 	Own          *ebpf.Map `ebpf:"own"`
 	OwnHints     *ebpf.Map `ebpf:"own_hints"`
 	Replies      *ebpf.Map `ebpf:"replies"`
@@ -221,6 +224,7 @@ func (m *steerMaps) Close() error {
 		m.Counters,
 		m.Doors,
 		m.Entrances,
+		m.Large,
 		m.Own,
 		m.OwnHints,
 		m.Replies,

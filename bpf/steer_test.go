@@ -209,6 +209,30 @@ func TestFramesOfClients(t *testing.T) {
 	})
 }
 
+func TestTheNICOfLargeFramesIsKnown(t *testing.T) {
+	d := newStand(t)
+	long := make([]byte, 2001-42)
+	for _, step := range []struct {
+		frame []byte
+		nic   int
+	}{
+		{frame{dst: publicMAC}.udp("198.51.100.7", "192.0.2.2", 1, 2, nil), 0},
+		{frame{dst: publicMAC}.udp("198.51.100.7", "192.0.2.1", 1, 2, long), 0}, // of the kernel
+		{frame{dst: publicMAC}.udp("198.51.100.7", "192.0.2.2", 1, 2, long), d.public},
+		{frame{dst: privateMAC}.udp("10.0.0.12", "198.51.100.7", 1, 2, long), d.private},
+	} {
+		nic := d.public
+		if MAC(step.frame[:6]) == privateMAC {
+			nic = d.private
+		}
+		d.run(t, nic, 0, step.frame)
+		got, err := d.Large()
+		if must(t, err); got != step.nic {
+			t.Errorf("the NIC of the last large frame is %d, want %d", got, step.nic)
+		}
+	}
+}
+
 func TestFramesOfServers(t *testing.T) {
 	d := newStand(t)
 	priv := frame{dst: privateMAC}

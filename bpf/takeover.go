@@ -49,7 +49,7 @@ func (s *Steering) maps() map[string]**ebpf.Map {
 		steerMapAnyPort: &m.AnyPort, steerMapOwn: &m.Own, steerMapSockets: &m.Sockets,
 		steerMapCounters: &m.Counters, steerMapEntrances: &m.Entrances,
 		steerMapServiceHints: &m.ServiceHints, steerMapReplyHints: &m.ReplyHints, steerMapOwnHints: &m.OwnHints,
-		steerMapZones: &m.Zones, steerMapAwaited: &m.Awaited,
+		steerMapZones: &m.Zones, steerMapAwaited: &m.Awaited, steerMapLarge: &m.Large,
 	}
 }
 
