@@ -205,7 +205,12 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 		NICs: append(append(append(names{}, o.public...), o.private...), o.nics...), Public: append(append(names{}, o.public...), o.nics...),
 		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Workers: o.workers, SlowStart: o.slowStart, FTP: o.ftp, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
 		Strict: o.deviating.strict, Deviate: service.Deviations(o.deviating.on), NoDeviate: service.Deviations(o.deviating.off),
-		Ready: func() { fmt.Fprintln(std.out, "ready") },
+		Ready: func() {
+			fmt.Fprintln(std.out, "ready")
+			if err := notify("READY=1"); err != nil {
+				log.Warn("nobody hears that lvx is ready", "error", err)
+			}
+		},
 	})
 	if err != nil {
 		return err

@@ -1,11 +1,13 @@
 package twonic
 
 import (
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/lvx-lb/lvx/internal/integration/rig"
 	"github.com/lvx-lb/lvx/internal/netlab"
@@ -88,6 +90,41 @@ func TestRulesAreReadAtTheStart(t *testing.T) {
 	r.Direct("--rules", rules)
 	if got := answers(r, url(r.VIP, "80"), 2); got[0] != "server2" || got[1] != "server1" {
 		t.Errorf("answers: %v", got)
+	}
+	r.Stop()
+}
+
+func TestAVIPThatNobodyHasIsSaid(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Direct()
+	for _, vip := range []string{"172.25.8.119", "fd00:8::119"} {
+		said, err := r.TryAdm("", "-A -t "+net.JoinHostPort(vip, "80")+" -s rr")
+		if err != nil || !strings.Contains(said, "no NIC has the address "+vip) {
+			t.Errorf("lvx adm -A: %v, %q", err, said)
+		}
+		if !strings.Contains(r.Log(), "no NIC has the address "+vip) {
+			t.Errorf("%s is not in the log", vip)
+		}
+	}
+	if said, err := r.TryAdm("", "-A -t "+r.VIP+":80 -s rr"); err != nil || said != "" {
+		t.Errorf("a VIP that is there: %v, %q", err, said)
+	}
+	r.Stop()
+}
+
+func TestSystemdHearsThatTheDirectorIsReady(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	path := filepath.Join(r.Dir, "notify")
+	systemd, err := net.ListenUnixgram("unixgram", &net.UnixAddr{Name: path, Net: "unixgram"})
+	r.Must(err)
+	defer systemd.Close()
+	t.Setenv("NOTIFY_SOCKET", path)
+	r.Direct()
+	r.Must(systemd.SetReadDeadline(time.Now().Add(rig.Patience)))
+	heard := make([]byte, 100)
+	n, err := systemd.Read(heard)
+	if r.Must(err); string(heard[:n]) != "READY=1" {
+		t.Errorf("systemd hears %q", heard[:n])
 	}
 	r.Stop()
 }
