@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"strings"
 
@@ -23,12 +24,20 @@ func checkIPVS() error {
 		return nil
 	}
 	defer f.Close()
-	for lines := bufio.NewScanner(f); lines.Scan(); {
-		if word, _, _ := strings.Cut(lines.Text(), " "); word == "TCP" || word == "UDP" || word == "SCTP" || word == "FWM" {
-			return fmt.Errorf("look for kernel IPVS: %w", ErrIPVS)
-		}
+	if hasRules(f) {
+		return fmt.Errorf("look for kernel IPVS: %w", ErrIPVS)
 	}
 	return nil
+}
+
+// hasRules reports whether a list of the kernel's IPVS names a service.
+func hasRules(list io.Reader) bool {
+	for lines := bufio.NewScanner(list); lines.Scan(); {
+		if word, _, _ := strings.Cut(lines.Text(), " "); word == "TCP" || word == "UDP" || word == "SCTP" || word == "FWM" {
+			return true
+		}
+	}
+	return false
 }
 
 // explainKernel says in words what a kernel's refusal usually means.

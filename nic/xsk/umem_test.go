@@ -68,6 +68,27 @@ func TestTooMuchLockedMemoryIsAnErrorThatSaysSo(t *testing.T) {
 	})
 }
 
+// Where a process may not raise its limits, what it has must do.
+func TestALimitIsRaisedAsFarAsItMay(t *testing.T) {
+	inLab(t, func() {
+		var limit unix.Rlimit
+		must(t, unix.Getrlimit(unix.RLIMIT_MEMLOCK, &limit))
+		if limit.Max < 1<<20 {
+			t.Skip("the hard limit of locked memory is too low")
+		}
+		p := newPair(t, "a")
+		must(t, unix.Setrlimit(unix.RLIMIT_MEMLOCK, &unix.Rlimit{Max: limit.Max}))
+		defer unix.Setrlimit(unix.RLIMIT_MEMLOCK, &limit)
+		dropCapabilities(t, unix.CAP_IPC_LOCK, unix.CAP_SYS_RESOURCE)
+		u, err := NewPool(64, 4096, -1)
+		must(t, err)
+		defer u.Close()
+		s, err := Open(u, smallRings(p))
+		must(t, err)
+		must(t, s.Close())
+	})
+}
+
 // dropCapabilities takes them from this thread, which ends with its test.
 func dropCapabilities(t testing.TB, capabilities ...int) {
 	t.Helper()

@@ -3,6 +3,7 @@
 package twonic
 
 import (
+	"bytes"
 	"fmt"
 	"io"
 	"net"
@@ -237,8 +238,13 @@ func TestOwnVIPsAreAddedAnnouncedAndRemoved(t *testing.T) {
 		r.Director.RemoveAddress("pub0", r.VIP6+"/128"))
 	r.Nginx(t.TempDir(), "8080")
 	r.Direct("--add-vips")
+	raw, err := r.Client.Raw("eth0")
+	r.Must(err)
+	defer raw.Close()
 	for _, f := range []rig.Family{r.V4(), r.V6()} {
 		r.Rules(f.Services("-t", "80", "rr", "8080")...)
+		vip := netip.MustParseAddr(f.VIP)
+		seen(r, raw, func(frame []byte) bool { return announces(frame, vip) }, func([]byte) bool { return false })
 		answers(r, url(f.VIP, "80"), 2)
 	}
 	has := func() string { return r.Run(r.Director, "ip", "-o", "address", "show", "dev", "pub0") }
@@ -249,6 +255,18 @@ func TestOwnVIPsAreAddedAnnouncedAndRemoved(t *testing.T) {
 	if list := has(); strings.Contains(list, r.VIP) || strings.Contains(list, r.VIP6) || !strings.Contains(list, r.Gateway) {
 		t.Errorf("addresses after it stopped:\n%s", list)
 	}
+}
+
+// announces reports whether a frame to everybody tells where an address is:
+// ARP, or a neighbour advertisement that nobody asked for.
+func announces(frame []byte, a netip.Addr) bool {
+	switch {
+	case len(frame) < 42 || frame[0]&1 == 0:
+		return false
+	case a.Is4():
+		return bytes.Equal(frame[12:14], []byte{8, 6}) && bytes.Equal(frame[28:32], a.AsSlice()) && bytes.Equal(frame[38:42], a.AsSlice())
+	}
+	return len(frame) >= 78 && bytes.Equal(frame[12:14], []byte{0x86, 0xdd}) && frame[20] == 58 && frame[54] == 136 && bytes.Equal(frame[62:78], a.AsSlice())
 }
 
 // clients gives the client further addresses, 172.25.8.11 and up.
