@@ -48,15 +48,6 @@ func Listen(path string) (*Server, error) {
 // Close gives up a socket that is not served.
 func (s *Server) Close() error { return s.socket.Close() }
 
-// Serve listens at path and answers with d until ctx ends.
-func Serve(ctx context.Context, path string, d Director) error {
-	s, err := Listen(path)
-	if err != nil {
-		return err
-	}
-	return s.Serve(ctx, d)
-}
-
 // Serve answers with d until ctx ends, then waits for the requests under way
 // and closes the socket. It returns nil when ctx ended it.
 func (s *Server) Serve(ctx context.Context, d Director) error {

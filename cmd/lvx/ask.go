@@ -9,6 +9,8 @@ import (
 	"slices"
 	"strings"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lvx-lb/lvx/admin"
 )
 
@@ -116,11 +118,16 @@ func deviationsOf(info admin.Info) string {
 
 func runCapture(ctx context.Context, args []string, std stdio) int {
 	file := "-"
-	socket, _, code, ok := asking("capture", args, std, 0, func(o *options) {
+	var o *options
+	socket, _, code, ok := asking("capture", args, std, 0, func(f *options) {
+		o = f
 		o.StringVar(&file, "w", "-", "`FILE` to write to, - for standard output")
 	})
-	if !ok {
+	switch {
+	case !ok:
 		return code
+	case file == "-" && isTerminal(std.out):
+		return o.refuse("a terminal shows no frames; give -w FILE, or | tcpdump -nr -")
 	}
 	c, err := admin.Dial(ctx, socket)
 	if err != nil {
@@ -139,6 +146,15 @@ func runCapture(ctx context.Context, args []string, std stdio) int {
 		return fail(std, err)
 	}
 	return exitOK
+}
+
+func isTerminal(out io.Writer) bool {
+	f, ok := out.(*os.File)
+	if !ok {
+		return false
+	}
+	_, err := unix.IoctlGetTermios(int(f.Fd()), unix.TCGETS)
+	return err == nil
 }
 
 func runVersion(_ context.Context, args []string, std stdio) int {
