@@ -50,8 +50,9 @@ func (m *Mirror) event(msg *syscall.NetlinkMessage) {
 	}
 }
 
-// routeEvent applies one route. What an event cannot tell in full (IPv6 joins
-// routes of one metric, dead hops) makes the routes stale.
+// routeEvent applies one route. What an event cannot tell in full makes the
+// routes stale: dead hops, and IPv6's routes of one metric, which it joins, lets
+// take each other's place, and does not list when they lie among joined ones.
 func (m *Mirror) routeEvent(b []byte, present bool, flags int) {
 	r := &m.scratch
 	if len(b) == 0 || b[0] != unix.AF_INET && b[0] != unix.AF_INET6 || !r.decode(b, b[0]) {
@@ -61,7 +62,8 @@ func (m *Mirror) routeEvent(b []byte, present bool, flags int) {
 		m.stale = true
 		return
 	}
-	same, equals := m.tables.standing(r)
+	same, equals, joined := m.tables.standing(r)
+	six := r.path.v6
 	how := first
 	switch {
 	case flags&unix.NLM_F_REPLACE != 0:
@@ -70,10 +72,13 @@ func (m *Mirror) routeEvent(b []byte, present bool, flags int) {
 		how = last
 	}
 	switch {
+	case present && same && six && how == instead && equals > 0:
+		m.stale = true // it took the place of another beside its like
 	case same == present: // an event that the last reading had foreseen
 	case !present && same:
+		m.stale = m.stale || six && (joined || m.tables.doubled(r))
 		m.changed = m.tables.remove(r) || m.changed
-	case equals > 1 && r.path.v6, equals == 1 && r.path.v6 && how != instead:
+	case six && (equals > 1 || joined), six && equals == 1 && how != instead:
 		m.stale = true
 	default:
 		m.tables.add(r, how)

@@ -24,8 +24,9 @@ type tables struct {
 
 // table is one routing table.
 type table struct {
-	best   *bart.Table[uint32]       // prefix to path number
-	rivals map[netip.Prefix][]uint32 // all paths of a prefix that has several, best first
+	best    *bart.Table[uint32]       // prefix to path number
+	rivals  map[netip.Prefix][]uint32 // all paths of a prefix that has several, best first
+	doubles map[netip.Prefix]struct{} // what a dump has listed a path of twice
 }
 
 // order says where a new route goes among rivals of its own metric.
@@ -42,7 +43,7 @@ func newTables(p *paths) *tables { return &tables{all: map[space]*table{}, paths
 func (t *tables) table(s space) *table {
 	found := t.all[s]
 	if found == nil {
-		found = &table{best: &bart.Table[uint32]{}, rivals: map[netip.Prefix][]uint32{}}
+		found = &table{best: &bart.Table[uint32]{}, rivals: map[netip.Prefix][]uint32{}, doubles: map[netip.Prefix]struct{}{}}
 		t.all[s] = found
 	}
 	return found
@@ -56,6 +57,9 @@ func (t *tables) load(r *route) {
 	if !found {
 		tab.best.Insert(r.prefix, n)
 		return
+	}
+	if old == n || slices.Contains(tab.rivals[r.prefix], n) {
+		tab.doubles[r.prefix] = struct{}{}
 	}
 	t.rank(tab, r.prefix, old, n, last)
 	tab.best.Insert(r.prefix, tab.winner(r.prefix, old))
@@ -115,16 +119,16 @@ func (tab *table) winner(p netip.Prefix, alone uint32) uint32 {
 	return list[0]
 }
 
-// standing reports whether r itself is there, and how many other routes of its
-// prefix have its metric.
-func (t *tables) standing(r *route) (same bool, equals int) {
+// standing reports whether r itself is there, how many other routes of its
+// prefix have its metric, and whether one of all these has several hops.
+func (t *tables) standing(r *route) (same bool, equals int, joined bool) {
 	tab := t.all[space{r.path.v6, r.table}]
 	if tab == nil {
-		return false, 0
+		return false, 0, false
 	}
 	best, found := tab.best.Get(r.prefix)
 	if !found {
-		return false, 0
+		return false, 0, false
 	}
 	list := tab.rivals[r.prefix]
 	if list == nil {
@@ -132,13 +136,28 @@ func (t *tables) standing(r *route) (same bool, equals int) {
 	}
 	own, known := t.paths.find(&r.path)
 	for _, n := range list {
-		if known && n == own {
+		p := &t.paths.all[n]
+		if p.metric != r.path.metric {
+			continue
+		}
+		if joined = joined || len(p.hops) > 1; known && n == own {
 			same = true
-		} else if t.paths.all[n].metric == r.path.metric {
+		} else {
 			equals++
 		}
 	}
-	return same, equals
+	return same, equals, joined
+}
+
+// doubled reports whether the kernel may have a route of r's prefix twice: one
+// that goes leaves its like.
+func (t *tables) doubled(r *route) bool {
+	tab := t.all[space{r.path.v6, r.table}]
+	if tab == nil {
+		return false
+	}
+	_, twice := tab.doubles[r.prefix]
+	return twice
 }
 
 // remove takes a route away and reports whether it was there.

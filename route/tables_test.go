@@ -57,9 +57,7 @@ func (r slowRoute) route() *route {
 }
 
 func TestTablesAgreeWithAPlainList(t *testing.T) {
-	seed := rand.Uint64()
-	rnd := rand.New(rand.NewPCG(seed, 2))
-	t.Log("seed", seed)
+	rnd := rand.New(rand.NewPCG(1, 2))
 	fast, slow := newTables(newPaths()), &slowTables{}
 	base := ip("10.9.0.0").As4()
 	for step := range 20000 {
@@ -68,7 +66,7 @@ func TestTablesAgreeWithAPlainList(t *testing.T) {
 		r := slowRoute{p, uint32(rnd.IntN(3)), netip.AddrFrom4([4]byte{10, 0, 0, byte(rnd.IntN(5))})}
 		if rnd.IntN(2) == 0 {
 			how := order(rnd.IntN(3))
-			if same, _ := fast.standing(r.route()); same != slices.Contains(slow.all, r) {
+			if same, _, _ := fast.standing(r.route()); same != slices.Contains(slow.all, r) {
 				t.Fatalf("step %d: standing %v", step, same)
 			}
 			fast.add(r.route(), how)
