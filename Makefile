@@ -24,12 +24,12 @@ check: toolchain
 
 test: lvx
 	.ci/packages
-	@failed=0; $(GO) run ./internal/verdicts -timeout 5m $$($(GO) list ./... | grep -v /internal/integration) || failed=1; \
+	@failed=0; $(GO) run ./internal/verdicts -timeout 10m $$($(GO) list ./... | grep -v /internal/integration) || failed=1; \
 	$(MAKE) --no-print-directory integration || failed=1; exit $$failed
 
 integration: lvx
 	.ci/packages
-	$(GO) run ./internal/verdicts -timeout 9m -p 1 -count=1 ./internal/integration/...
+	$(GO) run ./internal/verdicts -timeout 20m -p 1 -count=1 ./internal/integration/...
 
 # On the drivers of real NICs, in virtual machines: all from Debian packages in
 # a cache folder. VM_SHORT=1 for the short form.

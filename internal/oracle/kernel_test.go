@@ -149,11 +149,14 @@ func play(t *testing.T, m *vm.Machine, n int) []*record.Scenario {
 	return all
 }
 
-// keep writes the recording for a closer look. With -update a part of it
-// becomes what other runs replay: scripts, cells, choices and some random
-// scenarios; the golden ones each in a file of its own.
+// keep writes the recording of a failed run for a closer look. With -update a
+// part of it becomes what other runs replay: scripts, cells, choices and some
+// random scenarios; the golden ones each in a file of its own.
 func keep(t *testing.T, all []*record.Scenario) {
 	t.Helper()
+	if !*update && !t.Failed() {
+		return
+	}
 	if !*update {
 		store(t, filepath.Join(os.TempDir(), "lvx-oracle.jsonl.gz"), all...)
 		return

@@ -18,7 +18,7 @@ import (
 )
 
 // bootPatience is long, as other people may use the same cores.
-const bootPatience = 3 * time.Minute
+const bootPatience = 10 * time.Minute
 
 // Config says what a Machine is like.
 type Config struct {
