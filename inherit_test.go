@@ -95,9 +95,13 @@ func TestADirectorGoesOnWithGivenDescriptors(t *testing.T) {
 	ctx, stop := context.WithCancel(t.Context())
 	ran := make(chan error, 1)
 	go func() { ran <- n.Director.Do(func() error { return heir.Run(ctx) }) }()
-	<-ready
+	select {
+	case <-ready:
+	case err := <-ran:
+		t.Fatal(err)
+	}
 	for range 200 {
-		patience, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		patience, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		c, err := n.Client.Dial(patience, "tcp", n.VIP+":80")
 		must(t, err)
 		said, err := io.ReadAll(c)

@@ -98,7 +98,7 @@ func TestADirectorSendsOneFrameToItselfAtItsStart(t *testing.T) {
 	}
 	buf := make([]byte, 4096)
 	for {
-		size, err := raw.Receive(buf, time.Now().Add(5*time.Second))
+		size, err := raw.Receive(buf, time.Now().Add(30*time.Second))
 		if err != nil {
 			t.Fatal(err)
 		}

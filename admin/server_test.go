@@ -16,6 +16,7 @@ import (
 	"runtime"
 	"slices"
 	"strings"
+	"syscall"
 	"testing"
 	"time"
 
@@ -348,10 +349,13 @@ func TestSlowSendersAreDropped(t *testing.T) {
 	path := serve(t, build(t), func(s *Server) { s.patience = 50 * time.Millisecond })
 	for _, part := range [][]byte{nil, {0, 0}, {0, 0, 0, 9, '{'}} {
 		conn := raw(t, path)
-		if _, err := conn.Write(part); err != nil {
+		if _, err := conn.Write(part); errors.Is(err, syscall.EPIPE) {
+			continue // slower still
+		} else if err != nil {
 			t.Fatal(err)
 		}
-		if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) {
+		// A reset tells that the part came too late to be read.
+		if n, err := conn.Read(make([]byte, 1)); !errors.Is(err, io.EOF) && !errors.Is(err, syscall.ECONNRESET) {
 			t.Errorf("after %q: %d, %v", part, n, err)
 		}
 	}
@@ -360,10 +364,13 @@ func TestSlowSendersAreDropped(t *testing.T) {
 func TestSlowReadersAreDropped(t *testing.T) {
 	broke := make(chan error, 1)
 	path := serve(t, &flood{broke: broke}, func(s *Server) { s.patience = 50 * time.Millisecond })
-	conn := raw(t, path)
-	if _, err := conn.Write(message(`{"versions":[1],"ask":"capture"}`)); err != nil {
-		t.Fatal(err)
-	}
+	// Whom others keep from asking in time is asked to go away, and asks again.
+	eventually(t, "a capture begins", func() bool {
+		conn := raw(t, path)
+		_, asked := conn.Write(message(`{"versions":[1],"ask":"capture"}`))
+		_, heard := conn.Read(make([]byte, 1))
+		return asked == nil && heard == nil
+	})
 	if err := <-broke; !errors.Is(err, os.ErrDeadlineExceeded) {
 		t.Error(err)
 	}
@@ -378,7 +385,10 @@ type flood struct {
 func (f *flood) Capture(ctx context.Context, w io.Writer) error {
 	for {
 		if _, err := w.Write(make([]byte, 1<<16)); err != nil {
-			f.broke <- err
+			select {
+			case f.broke <- err:
+			default:
+			}
 			return err
 		}
 	}

@@ -46,7 +46,7 @@ func newWire(t *testing.T) *wire {
 func (w *wire) send(t *testing.T, traffic Traffic) *Generator {
 	t.Helper()
 	traffic.Source, traffic.Destination = w.from.HardwareAddr, w.to.HardwareAddr
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), patience)
 	defer cancel()
 	g, err := NewGenerator(w.from.Index, traffic)
 	must(t, err)
@@ -133,7 +133,7 @@ func TestFramesAreThoseOfTheTraffic(t *testing.T) {
 			flows, next := map[string]bool{}, 0
 			buf := make([]byte, 4096)
 			for next < frames {
-				n, err := raw.Receive(buf, time.Now().Add(2*time.Second))
+				n, err := raw.Receive(buf, time.Now().Add(patience))
 				must(t, err)
 				flow, ours := dissect(t, buf[:n], w)
 				if !ours {
@@ -202,7 +202,7 @@ func checksums(t *testing.T, p gopacket.Packet, frame []byte) {
 
 func eventually(t *testing.T, what string, condition func() bool) {
 	t.Helper()
-	for end := time.Now().Add(5 * time.Second); !condition(); time.Sleep(time.Millisecond) {
+	for end := time.Now().Add(patience); !condition(); time.Sleep(time.Millisecond) {
 		if time.Now().After(end) {
 			t.Fatalf("waited in vain for %s", what)
 		}

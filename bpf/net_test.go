@@ -6,6 +6,7 @@ import (
 	"runtime"
 	"sync/atomic"
 	"testing"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -49,7 +50,25 @@ func addVeth(t testing.TB, name, peer string, queues int) int {
 		PeerName:  peer, PeerNumTxQueues: uint32(queues), PeerNumRxQueues: uint32(queues),
 	}))
 	up(t, peer)
-	return up(t, name)
+	up(t, name)
+	awaitLink(t, peer)
+	return awaitLink(t, name)
+}
+
+// awaitLink waits until the kernel has noticed a NIC's carrier: before, it loses
+// without a word what is sent there.
+func awaitLink(t testing.TB, name string) int {
+	t.Helper()
+	for end := time.Now().Add(patience); ; time.Sleep(time.Millisecond) {
+		l, err := netlink.LinkByName(name)
+		must(t, err)
+		if l.Attrs().OperState == netlink.OperUp {
+			return l.Attrs().Index
+		}
+		if time.Now().After(end) {
+			t.Fatalf("%s is %v", name, l.Attrs().OperState)
+		}
+	}
 }
 
 func up(t testing.TB, name string) int {

@@ -14,7 +14,7 @@ func send(t *testing.T, nic string, frames ...[]byte) {
 	must(t, err)
 	defer unix.Close(fd)
 	for _, f := range frames {
-		must(t, unix.Sendto(fd, f, 0, &unix.SockaddrLinklayer{Ifindex: up(t, nic), Halen: 6}))
+		must(t, unix.Sendto(fd, f, 0, &unix.SockaddrLinklayer{Ifindex: awaitLink(t, nic), Halen: 6}))
 	}
 }
 
@@ -35,7 +35,7 @@ func TestFramesFromTheWireAreSteered(t *testing.T) {
 			)
 			wantDatagram(t, local, []byte("for the kernel"))
 			want := Counters{NoSocket: 3}
-			for end := time.Now().Add(5 * time.Second); d.count(t) != want && time.Now().Before(end); {
+			for end := time.Now().Add(patience); d.count(t) != want && time.Now().Before(end); {
 				time.Sleep(time.Millisecond)
 			}
 			if got := d.count(t); got != want {

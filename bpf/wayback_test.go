@@ -30,7 +30,7 @@ func listen(t *testing.T, nic string, prefix string) net.PacketConn {
 
 func wantDatagram(t *testing.T, c net.PacketConn, want []byte) {
 	t.Helper()
-	must(t, c.SetReadDeadline(time.Now().Add(5*time.Second)))
+	must(t, c.SetReadDeadline(time.Now().Add(patience)))
 	got := make([]byte, 4096)
 	n, _, err := c.ReadFrom(got)
 	must(t, err)

@@ -279,7 +279,7 @@ func TestAWorkerSleepsOnlyWhenAllThatIsOverHasEnded(t *testing.T) {
 
 func eventually(t *testing.T, true func() bool) {
 	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+	for deadline := time.Now().Add(time.Minute); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
 		if true() {
 			return
 		}

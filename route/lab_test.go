@@ -169,17 +169,20 @@ func (b *logbook) count(s string) int {
 	return strings.Count(b.text.String(), s)
 }
 
+// patience is how long something is waited for before a test fails.
+const patience = 30 * time.Second
+
 // eventually waits until ok, and fails with what was seen last.
 func eventually(t testing.TB, what string, ok func() (seen any, done bool)) {
 	t.Helper()
 	var seen any
-	for end := time.Now().Add(10 * time.Second); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
+	for end := time.Now().Add(patience); time.Now().Before(end); time.Sleep(2 * time.Millisecond) {
 		var done bool
 		if seen, done = ok(); done {
 			return
 		}
 	}
-	t.Fatalf("%s: not so after 10 s; last seen %+v", what, seen)
+	t.Fatalf("%s: not so after %v; last seen %+v", what, patience, seen)
 }
 
 func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
@@ -187,7 +190,7 @@ func ip(s string) netip.Addr { return netip.MustParseAddr(s) }
 // TestMain fails when goroutines outlive the mirrors that made them.
 func TestMain(m *testing.M) {
 	code := m.Run()
-	for end := time.Now().Add(5 * time.Second); code == 0; time.Sleep(5 * time.Millisecond) {
+	for end := time.Now().Add(patience); code == 0; time.Sleep(5 * time.Millisecond) {
 		left := leftOver()
 		if left == "" {
 			break

@@ -8,6 +8,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"time"
 
 	"github.com/vishvananda/netlink"
 	"github.com/vishvananda/netns"
@@ -87,6 +88,20 @@ func (h *Host) Up(nic string) error { return h.onNIC("set up", nic, h.links.Link
 
 // Down sets nic down.
 func (h *Host) Down(nic string) error { return h.onNIC("set down", nic, h.links.LinkSetDown) }
+
+// awaitLink waits until the kernel has noticed the carrier of nic: before, it
+// loses without a word what is sent there.
+func (h *Host) awaitLink(nic string) error {
+	for end := time.Now().Add(ends); ; time.Sleep(time.Millisecond) {
+		attrs, err := h.NIC(nic)
+		if err != nil || attrs.OperState == netlink.OperUp {
+			return err
+		}
+		if time.Now().After(end) {
+			return fmt.Errorf("wait for %s of %s: the link is %v", nic, h.Name, attrs.OperState)
+		}
+	}
+}
 
 // SetMAC changes the hardware address of nic.
 func (h *Host) SetMAC(nic string, mac net.HardwareAddr) error {

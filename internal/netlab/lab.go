@@ -56,8 +56,8 @@ func New() (*Lab, error) {
 	return l, nil
 }
 
-// Link joins a NIC of a with a NIC of b by a veth pair and sets both up. Their
-// offloads stay as the kernel sets them.
+// Link joins a NIC of a with a NIC of b by a veth pair, sets both up and waits
+// until they send. Their offloads stay as the kernel sets them.
 func (l *Lab) Link(a *Host, nicA string, b *Host, nicB string) error {
 	attrs := netlink.NewLinkAttrs()
 	attrs.Name = nicA
@@ -68,7 +68,10 @@ func (l *Lab) Link(a *Host, nicA string, b *Host, nicB string) error {
 	if err := a.Up(nicA); err != nil {
 		return err
 	}
-	return b.Up(nicB)
+	if err := b.Up(nicB); err != nil {
+		return err
+	}
+	return errors.Join(a.awaitLink(nicA), b.awaitLink(nicB))
 }
 
 // Close ends the processes of all hosts and removes hosts and directory.

@@ -18,6 +18,9 @@ import (
 	"golang.org/x/sys/unix"
 )
 
+// patience is how long something is waited for before a test fails.
+const patience = 30 * time.Second
+
 func needRoot(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("network namespaces need root")
@@ -63,17 +66,17 @@ func answer(t *testing.T, h *Host, address string) {
 }
 
 // ask connects from a host and returns what it is told.
-func ask(h *Host, address string) (string, error) { return askWithin(10*time.Second, h, address) }
+func ask(h *Host, address string) (string, error) { return askWithin(patience, h, address) }
 
-func askWithin(patience time.Duration, h *Host, address string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), patience)
+func askWithin(limit time.Duration, h *Host, address string) (string, error) {
+	ctx, cancel := context.WithTimeout(context.Background(), limit)
 	defer cancel()
 	c, err := h.Dial(ctx, "tcp", address)
 	if err != nil {
 		return "", err
 	}
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(patience))
+	c.SetDeadline(time.Now().Add(limit))
 	b, err := io.ReadAll(c)
 	return string(b), err
 }
@@ -203,7 +206,7 @@ func TestRawFramesPassTheStack(t *testing.T) {
 		t.Fatal(err)
 	}
 	buf := make([]byte, 2048)
-	for deadline := time.Now().Add(5 * time.Second); ; {
+	for deadline := time.Now().Add(patience); ; {
 		k, err := in.Receive(buf, deadline)
 		if err != nil {
 			t.Fatal(err)
@@ -275,8 +278,9 @@ func TestTheNextRunRemovesWhatAKilledOneLeft(t *testing.T) {
 	}
 	pattern := prefix + strconv.Itoa(cmd.Process.Pid) + "*"
 	cmd.Process.Kill()
-	cmd.Wait()
+	// Until it is waited for it is there, and no test beside this one sweeps.
 	left, _ := filepath.Glob(filepath.Join(namespaces, pattern))
+	cmd.Wait()
 	if len(left) != 5 {
 		t.Fatalf("a killed run leaves its hosts: %v", left)
 	}

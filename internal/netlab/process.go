@@ -10,8 +10,9 @@ import (
 	"time"
 )
 
-// ends is how long a process has to end by itself after SIGTERM.
-const ends = 5 * time.Second
+// ends is how long a process has to end by itself after SIGTERM, and a link to
+// come up.
+const ends = 10 * time.Second
 
 // Process is a running program of a host.
 type Process struct {

@@ -153,7 +153,7 @@ func must(t testing.TB, err error) {
 // eventually waits for a condition.
 func eventually(t testing.TB, what string, condition func() bool) {
 	t.Helper()
-	for end := time.Now().Add(10 * time.Second); !condition(); {
+	for end := time.Now().Add(30 * time.Second); !condition(); {
 		if time.Now().After(end) {
 			t.Errorf("waited in vain for %s", what)
 			runtime.Goexit()

@@ -52,7 +52,7 @@ func TestGarbageCollectionEndsANap(t *testing.T) {
 		runtime.LockOSThread()
 		defer runtime.UnlockOSThread()
 		close(begun)
-		ended <- Nap(epoll, make([]unix.EpollEvent, 1), time.Second) < 0
+		ended <- Nap(epoll, make([]unix.EpollEvent, 1), time.Minute) < 0
 	}()
 	<-begun
 	for {

@@ -2,6 +2,7 @@ package xsk
 
 import (
 	"math/rand/v2"
+	"runtime"
 	"slices"
 	"testing"
 
@@ -62,12 +63,19 @@ func TestARingIsSharedByTwoGoroutines(t *testing.T) {
 			for i := range uint64(32) {
 				batch = append(batch, next+i)
 			}
-			next += uint64(producer.put(batch))
+			n := producer.put(batch)
+			if next += uint64(n); n == 0 {
+				runtime.Gosched()
+			}
 		}
 	}()
 	got := make([]uint64, 32)
 	for next := uint64(0); next < items; {
-		for _, item := range got[:consumer.take(got)] {
+		n := consumer.take(got)
+		if n == 0 {
+			runtime.Gosched()
+		}
+		for _, item := range got[:n] {
 			if item != next {
 				t.Fatalf("got %d, want %d", item, next)
 			}

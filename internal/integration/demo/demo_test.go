@@ -22,7 +22,7 @@ func TestMain(m *testing.M) { rig.Main(m) }
 // printed and its process id.
 func run(t *testing.T, args ...string) (string, int) {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), 4*rig.Patience)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, rig.Executable(t), append([]string{"demo"}, args...)...)
 	cmd.Env = []string{"PATH=/nothing"}
@@ -80,8 +80,9 @@ func TestTheNextDemonstrationRemovesAKilledOne(t *testing.T) {
 	needRoot(t)
 	cmd, _ := keep(t)
 	cmd.Process.Kill()
+	there := left(cmd.Process.Pid) // nobody sweeps who is not waited for
 	cmd.Wait()
-	if left(cmd.Process.Pid) == nil {
+	if there == nil {
 		t.Fatal("a killed demonstration leaves nothing, so this test shows nothing")
 	}
 	run(t)
@@ -106,7 +107,7 @@ func keep(t *testing.T) (*exec.Cmd, *bytes.Buffer) {
 	}
 	t.Cleanup(func() { cmd.Process.Kill(); r.Close() })
 	var out bytes.Buffer
-	r.SetReadDeadline(time.Now().Add(20 * time.Second))
+	r.SetReadDeadline(time.Now().Add(4 * rig.Patience))
 	for buf := make([]byte, 4096); !strings.Contains(out.String(), "Ctrl-C"); {
 		n, err := r.Read(buf)
 		out.Write(buf[:n])

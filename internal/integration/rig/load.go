@@ -17,8 +17,10 @@ import (
 	"github.com/lvx-lb/lvx/internal/netlab"
 )
 
-// callers is how many requests may be under way at once.
-const callers = 64
+const (
+	callers = 64               // requests under way at once
+	served  = 15 * time.Second // what a request may take
+)
 
 // Load is requests from the client at a steady rate, each over a connection
 // of its own.
@@ -118,7 +120,7 @@ func (res Result) Failed() string {
 // so that the port from which it came can be used again while the server
 // keeps it in TIME_WAIT.
 func Ask(from netip.AddrPort, address string) (string, error) {
-	ctx, cancel := context.WithTimeout(context.Background(), Patience)
+	ctx, cancel := context.WithTimeout(context.Background(), served)
 	defer cancel()
 	d := net.Dialer{}
 	if from.IsValid() {

@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/lvx-lb/lvx/internal/netlab"
@@ -57,16 +58,19 @@ func (r *Rig) Nginx(folder string, ports ...string) {
 		r.Must(host.Sysctl("net.core.somaxconn", "16384"))
 		dir := filepath.Join(r.Dir, "nginx-"+host.Name)
 		r.Must(os.MkdirAll(dir, 0o700))
+		var addresses []string
 		var listen strings.Builder
 		for _, port := range ports {
 			for _, rip := range []string{r.RIPs[i], r.RIP6s[i]} {
-				fmt.Fprintf(&listen, "\t\tlisten %s backlog=16384;\n", net.JoinHostPort(rip, port))
+				address := net.JoinHostPort(rip, port)
+				fmt.Fprintf(&listen, "\t\tlisten %s backlog=16384;\n", address)
+				addresses = append(addresses, address)
 			}
 		}
 		conf := filepath.Join(dir, "nginx.conf")
 		r.Must(os.WriteFile(conf, fmt.Appendf(nil, nginxConf, dir, listen.String(), host.Name, folder), 0o600))
 		r.start(host, exec.Command(r.need("nginx"), "-e", dir+"/error.log", "-c", conf))
-		r.listens(host, net.JoinHostPort(r.RIPs[i], ports[0]))
+		r.listens(host, addresses...)
 	}
 }
 
@@ -83,15 +87,13 @@ func (r *Rig) start(host *netlab.Host, cmd *exec.Cmd) {
 	r.Must(err)
 }
 
-// listens waits until a program of the host accepts connections.
-func (r *Rig) listens(host *netlab.Host, address string) {
+// listens waits until programs of the host accept connections. It makes none:
+// iperf3 would not listen for a moment after it.
+func (r *Rig) listens(host *netlab.Host, addresses ...string) {
 	r.T.Helper()
-	r.Until(host.Name+" listens on "+address, func() bool {
-		c, err := host.Dial(context.Background(), "tcp", address)
-		if err == nil {
-			c.Close()
-		}
-		return err == nil
+	r.Until(host.Name+" listens on "+strings.Join(addresses, ", "), func() bool {
+		list := r.Run(host, "ss", "-Hltn")
+		return !slices.ContainsFunc(addresses, func(a string) bool { return !strings.Contains(list, " "+a+" ") })
 	})
 }
 
@@ -111,7 +113,7 @@ func (r *Rig) Run(host *netlab.Host, program string, args ...string) string {
 // Curl asks for a page from a host and returns the server's answer.
 func (r *Rig) Curl(host *netlab.Host, url string) string {
 	r.T.Helper()
-	return strings.TrimSpace(r.Run(host, "curl", "-gsS", "--max-time", "10", url))
+	return strings.TrimSpace(r.Run(host, "curl", "-gsS", "--max-time", "30", url))
 }
 
 // Echo answers datagrams in all servers with the server's name and what was

@@ -27,6 +27,13 @@ func hasRow(r *rig.Rig, command, words string) {
 	}
 }
 
+// awaitRow waits for a line that connections lead to: their last packets may be
+// under way.
+func awaitRow(r *rig.Rig, command, words string) {
+	r.T.Helper()
+	r.Until(fmt.Sprintf("%s has a line %q", command, words), func() bool { return row(r.Adm(command), words) })
+}
+
 func TestAPersistentServiceRemembersItsClients(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
 	r.Nginx(t.TempDir(), "8080")

@@ -32,9 +32,9 @@ func TestCountersAgreeWithThoseOutside(t *testing.T) {
 	c, err := r.Client.Dial(t.Context(), "udp", net.JoinHostPort(f.VIP, "7000"))
 	r.Must(err)
 	defer c.Close()
-	c.SetDeadline(time.Now().Add(rig.Patience))
 	buf := make([]byte, 100)
 	for range datagrams {
+		c.SetDeadline(time.Now().Add(rig.Patience))
 		_, err := io.WriteString(c, "0123456789")
 		r.Must(err)
 		_, err = c.Read(buf)

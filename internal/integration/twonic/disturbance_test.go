@@ -237,19 +237,20 @@ func serversChange(r *rig.Rig) {
 		r.Adm("-a -t " + vip + " -r " + third + " -m")
 		answers(r, url(r.VIP, "80"), 3)
 		r.Adm("-e -t " + vip + " -r " + third + " -m -w 0")
-		r.Until("the server has no connection under way", func() bool { return active(r, third) == "0" })
+		r.Until("the server has no connection under way", func() bool { return idle(r, third) })
 		r.Adm("-d -t " + vip + " -r " + third)
 	}
 }
 
-// active returns the column ActiveConn of a server.
-func active(r *rig.Rig, server string) string {
-	for line := range strings.Lines(r.Adm("-ln")) {
-		if f := strings.Fields(line); len(f) == 6 && f[1] == server {
-			return f[4]
+// idle reports whether both ends of all connections of a server have closed
+// them: one that begins or ends counts as inactive, and is lost with its server.
+func idle(r *rig.Rig, server string) bool {
+	for line := range strings.Lines(r.Adm("-lnc")) {
+		if f := strings.Fields(line); len(f) == 6 && f[5] == server && f[2] != "TIME_WAIT" {
+			return false
 		}
 	}
-	return ""
+	return true
 }
 
 func TestOnlyTheDeletedServersRequestsFail(t *testing.T) {

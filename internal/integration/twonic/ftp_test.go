@@ -32,7 +32,7 @@ func ftpURL(vip, file string) string { return "ftp://" + net.JoinHostPort(vip, "
 // fetch gets files over one control connection.
 func fetch(r *rig.Rig, args, vip string, files ...string) string {
 	r.T.Helper()
-	words := append([]string{"-gsS", "--max-time", "20"}, strings.Fields(args)...)
+	words := append([]string{"-gsS", "--max-time", "40"}, strings.Fields(args)...)
 	for _, file := range files {
 		words = append(words, ftpURL(vip, file))
 	}

@@ -129,7 +129,7 @@ func TestAnIdleConnectionIsResetIfOneEndHasForgottenIt(t *testing.T) {
 func TestIdleConnectionsAreResetOnDemand(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
 	r.Direct("--idle", "reset")
-	r.Adm("--set 1 0 0")
+	r.Adm("--set 3 0 0") // both ends have spoken by then
 	r.Families(func(r *rig.Rig, f rig.Family) {
 		p := join(r, f, "9000", quiet(r, f, "9000"))
 		wantReset(r, "the server", p.server)

@@ -52,10 +52,12 @@ func TestOneMarkHasTwoVIPsAndTwoPorts(t *testing.T) {
 	hasRow(r, "-ln", "FWM 5 rr persistent 60")
 	hasRow(r, "-ln -f 5 --persistent-conn", "-> "+f.RIPs[1]+":8080 1 1 * *")
 	hasRow(r, "-lnc", fmt.Sprintf("IP * ASSURED %s:0 0.0.0.5:0 %s:0", f.CIP, f.RIPs[1]))
-	hasRow(r, "-lnc", fmt.Sprintf("TCP * TIME_WAIT * 203.0.113.2:81 %s:81", f.RIPs[1]))
+	awaitRow(r, "-lnc", fmt.Sprintf("TCP * TIME_WAIT * 203.0.113.2:81 %s:81", f.RIPs[1]))
 	hasRow(r, "-ln --stats", "FWM 5 4 * * * *")
-	r.Adm("-Z -f 5")
-	hasRow(r, "-ln --stats", "FWM 5 0 0 0 0 0")
+	r.Until("the counters are zero", func() bool { // unless a last packet comes after it
+		r.Adm("-Z -f 5")
+		return row(r.Adm("-ln --stats"), "FWM 5 0 0 0 0 0")
+	})
 	if _, err := r.Client.Dial(t.Context(), "tcp", "203.0.113.1:82"); err == nil || !strings.Contains(err.Error(), "refused") {
 		t.Errorf("a port without mark: %v", err)
 	}
@@ -192,8 +194,8 @@ func TestDebiansIpvsadmCommandsMarks(t *testing.T) {
 		t.Errorf("answer: %q", got)
 	}
 	for _, list := range []string{"-Ln", "-Ln -f 5", "-S -n", "-Ln --persistent-conn"} {
-		if got, want := unmodified(r, "ipvsadm", strings.Fields(list)...), r.Adm(list); got != want || !strings.Contains(got, " 5 ") {
-			t.Errorf("ipvsadm %s:\n%slvx adm:\n%s", list, got, want)
+		if got := alike(r, list); !strings.Contains(got, " 5 ") {
+			t.Errorf("ipvsadm %s:\n%s", list, got)
 		}
 	}
 	if got := unmodified(r, "ipvsadm", "-Lnc"); !row(got, fmt.Sprintf("IP * ASSURED %s:0 0.0.0.5:0 %s:0", r.CIP, r.RIPs[1])) {
@@ -215,12 +217,12 @@ virtual_server fwmark 5 {
 	persistence_timeout 60
 	real_server %s 80 {
 		weight 1
-		TCP_CHECK { connect_timeout 1
+		TCP_CHECK { connect_timeout 10
 			retry 0 }
 	}
 	real_server %s 80 {
 		weight 1
-		TCP_CHECK { connect_timeout 1
+		TCP_CHECK { connect_timeout 10
 			retry 0 }
 	}
 }

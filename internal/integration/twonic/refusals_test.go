@@ -21,8 +21,6 @@ func TestADirectorThatCannotStartSaysWhy(t *testing.T) {
 	r.Must(
 		os.WriteFile(bad, []byte("# services\n-A -t 172.25.8.110:80 -s rr\n-a -t 172.25.8.110:80 -r nobody -m\n"), 0o600),
 		r.Director.Bridge("br7"))
-	_, err := r.Director.Listen("unix", filepath.Join(r.Dir, "notours"))
-	r.Must(err)
 	for _, c := range []struct {
 		name string
 		args string

@@ -199,12 +199,8 @@ func TestListingCountsConnections(t *testing.T) {
 	f := r.V4()
 	r.Rules(f.Services("-t", "80", "rr", "8080")...)
 	r.Hold(r.Client, 6, net.JoinHostPort(f.VIP, "80"))
-	list := r.Adm("-ln")
 	for _, rip := range f.RIPs {
-		want := strings.Fields("-> " + rip + ":8080 Masq 1 3 0")
-		if !slices.ContainsFunc(strings.Split(list, "\n"), func(line string) bool { return slices.Equal(strings.Fields(line), want) }) {
-			t.Errorf("no line %q in\n%s", want, list)
-		}
+		awaitRow(r, "-ln", "-> "+rip+":8080 Masq 1 3 0")
 	}
 	if n := strings.Count(r.Adm("-lnc"), "ESTABLISHED"); n != 6 {
 		t.Errorf("%d of 6 connections are listed as established", n)
