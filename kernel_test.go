@@ -14,12 +14,12 @@ import (
 func TestRulesOfKernelIPVSAreSeen(t *testing.T) {
 	const head = "IP Virtual Server version 1.2.1 (size=4096)\nProt LocalAddress:Port Scheduler Flags\n  -> RemoteAddress:Port Forward Weight ActiveConn InActConn\n"
 	for rules, want := range map[string]bool{
-		"":     false,
-		head:   false,
+		"":   false,
+		head: false,
 		head + "TCP  CB007164:0050 rr  \n  -> 0A01000B:1F90      Masq    1      0          0         \n": true,
-		head + "UDP  CB007164:0035 wrr  \n": true,
-		head + "SCTP  CB007164:0050 rr  \n": true,
-		head + "FWM  00000005 rr  \n":       true,
+		head + "UDP  CB007164:0035 wrr  \n":                                 true,
+		head + "SCTP  CB007164:0050 rr  \n":                                 true,
+		head + "FWM  00000005 rr  \n":                                       true,
 		head + "TCP  [2001:0db8:0001:0000:0000:0000:0000:0100]:0050 rr  \n": true,
 	} {
 		if got := hasRules(strings.NewReader(rules)); got != want {
