@@ -1,6 +1,10 @@
 package lvx
 
-import "github.com/lvx-lb/lvx/service"
+import (
+	"github.com/lvx-lb/lvx/dataplane"
+	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/service"
+)
 
 // silentSYNs is after how many packets without any answer, or connections
 // since the last one, a server is named.
@@ -43,8 +47,22 @@ func (d *Director) noteSilence() {
 			d.silence[s.Slot] = h
 		}
 		if now := statOf(stats, s); h.look(now) {
-			d.log.Warn("a server gets packets, but no answer of it comes through the director; does its default route lead here?",
-				"server", s.Address.Address, "service", s.Service().Key.Address, "packets", now.InPkts)
+			d.log.Warn(d.whySilent(s), "server", s.Address.Address, "service", s.Service().Key.Address, "packets", now.InPkts)
 		}
 	}
+}
+
+// whySilent says what keeps the answers of a server away: it is not there, or
+// they go elsewhere.
+func (d *Director) whySilent(s *dataplane.Server) string {
+	there, asked := false, false
+	d.hops.Each(func(_ dataplane.LinkID, addr packet.Addr, state dataplane.HopState, _ uint32) {
+		if addr == packet.AddrFrom(s.Address.Address.Addr()) {
+			there, asked = there || state == dataplane.HopUsable, true
+		}
+	})
+	if asked && !there {
+		return "nobody answers for the address of a server (ARP, neighbour discovery); is it up, and on this network?"
+	}
+	return "a server gets packets, but no answer of it comes through the director; does its default route lead here?"
 }

@@ -7,6 +7,7 @@ import (
 	"io"
 	"slices"
 	"strings"
+	"time"
 )
 
 // options are those of one command. All commands tell of theirs alike, and say
@@ -27,6 +28,19 @@ func optionsOf(name string, std stdio) *options {
 // goWords are those of package flag that a user of lvx has not met.
 var goWords = strings.NewReplacer("flag provided but not defined: -", "no option ", "flag needs an argument: -", "no value for option ", "for flag -", "for option ")
 
+// explained says what an option takes, where package flag has no word for it.
+func (o *options) explained(err error) string {
+	what := "not a number"
+	o.VisitAll(func(f *flag.Flag) {
+		if value, ok := f.Value.(flag.Getter); ok && strings.Contains(err.Error(), "for flag -"+f.Name+":") {
+			if _, ok := value.Get().(time.Duration); ok {
+				what = "not a time, as 30s or 5m"
+			}
+		}
+	})
+	return goWords.Replace(strings.ReplaceAll(err.Error(), "parse error", what))
+}
+
 // parse reads the options, behind which at most so many words may stand; -1 is
 // any number. Where it is not ok, the command is over.
 func (o *options) parse(args []string, words int) (code int, ok bool) {
@@ -35,7 +49,7 @@ func (o *options) parse(args []string, words int) (code int, ok bool) {
 		o.tell(o.std.out)
 		return exitOK, false
 	case err != nil:
-		return o.refuse(goWords.Replace(err.Error())), false
+		return o.refuse(o.explained(err)), false
 	case words >= 0 && o.NArg() > words:
 		return o.refuse(fmt.Sprintf("unexpected argument %q", o.Arg(words))), false
 	}

@@ -113,6 +113,12 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 	f.DurationVar(&o.collect, "collect", 0, "collect garbage so often, to measure what that does to packets; 0 = when there is need")
 	f.StringVar(&o.profile, "cpuprofile", "", "write what the CPU does to a `FILE` for go tool pprof")
 	code, ok = f.parse(args, 0)
+	// The library takes 0 for its defaults; who types it means something else.
+	for name, n := range map[string]int{"conns": o.conns, "workers": o.workers, "rings": o.rings} {
+		if ok && n < 1 {
+			return o, f.refuse(fmt.Sprintf("option %s is at least 1, not %d", name, n)), false
+		}
+	}
 	if ok && len(o.public)+len(o.private)+len(o.nics) == 0 {
 		return o, f.refuse("which NICs? give --public and --private, or --nic"), false
 	}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"io"
 	"net"
+	"slices"
 	"strings"
 	"syscall"
 	"testing"
@@ -84,13 +85,34 @@ func TestAServerThatAnswersElsewhereIsNamed(t *testing.T) {
 	r.Direct()
 	r.Must(r.Servers[0].RemoveRoute("default", r.DIP, "eth0"))
 	r.Rules("-A -t "+r.VIP+":80 -s rr", "-a -t "+r.VIP+":80 -r "+r.RIPs[0]+":8080 -m")
+	named(r, r.RIPs[0], "default route")
+}
+
+func TestAServerThatIsNotThereIsNamed(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Direct()
+	const nobody = "172.25.254.77"
+	r.Rules("-A -t "+r.VIP+":80 -s rr", "-a -t "+r.VIP+":80 -r "+nobody+":8080 -m")
+	named(r, nobody, "nobody answers for the address")
+}
+
+// named calls the service until the log says so of a server.
+func named(r *rig.Rig, server, words string) {
+	r.T.Helper()
 	r.Until("the log names the server", func() bool {
 		asks(r, r.VIP+":80")
-		for line := range strings.Lines(r.Log()) {
-			if strings.Contains(line, r.RIPs[0]) && strings.Contains(line, "default route") {
-				return true
-			}
-		}
-		return false
+		return slices.ContainsFunc(strings.Split(r.Log(), "\n"), func(line string) bool {
+			return strings.Contains(line, "server="+server) && strings.Contains(line, words)
+		})
 	})
+}
+
+func TestANICWithoutACarrierIsNamed(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Must(r.Switch.Down("director"))
+	r.Direct()
+	if log := r.Log(); !strings.Contains(log, "no carrier") || !strings.Contains(log, "nic="+r.Private) || strings.Contains(log, "nic="+r.Public) {
+		t.Errorf("log:\n%s", log)
+	}
+	r.Stop()
 }
