@@ -1,6 +1,7 @@
 package main
 
 import (
+	"errors"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -57,7 +58,7 @@ func TestTheUnitsCallCommandsThatThereAre(t *testing.T) {
 	}
 }
 
-func TestSystemdReadsTheUnit(t *testing.T) {
+func TestSystemdReadsTheUnits(t *testing.T) {
 	if _, err := exec.LookPath("systemd-analyze"); err != nil {
 		t.Skip("needs systemd-analyze")
 	}
@@ -65,11 +66,21 @@ func TestSystemdReadsTheUnit(t *testing.T) {
 	if err != nil {
 		t.Fatal(err)
 	}
-	path := filepath.Join(t.TempDir(), "lvx.service")
-	if err := os.WriteFile(path, []byte(strings.ReplaceAll(readUnit(t, "lvx.service"), installed, self)), 0o600); err != nil {
-		t.Fatal(err)
+	dir := t.TempDir()
+	for name, text := range map[string]string{
+		"lvx.service":                   readUnit(t, "lvx.service"),
+		"keepalived.service":            "[Service]\nType=notify\nExecStart=/bin/true\n",
+		"keepalived.service.d/lvx.conf": readUnit(t, "keepalived.conf"),
+	} {
+		path := filepath.Join(dir, name)
+		text = strings.ReplaceAll(text, installed, self)
+		if err := errors.Join(os.MkdirAll(filepath.Dir(path), 0o700), os.WriteFile(path, []byte(text), 0o600)); err != nil {
+			t.Fatal(err)
+		}
 	}
-	if out, err := exec.Command("systemd-analyze", "verify", "--man=no", path).CombinedOutput(); err != nil || strings.Contains(string(out), "lvx.service") {
+	cmd := exec.Command("systemd-analyze", "verify", "--man=no", filepath.Join(dir, "keepalived.service"), filepath.Join(dir, "lvx.service"))
+	cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
+	if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), dir) || strings.Contains(string(out), "lvx") {
 		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
 	}
 }
