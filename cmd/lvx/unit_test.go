@@ -80,7 +80,11 @@ func TestSystemdReadsTheUnits(t *testing.T) {
 	}
 	cmd := exec.Command("systemd-analyze", "verify", "--man=no", filepath.Join(dir, "keepalived.service"), filepath.Join(dir, "lvx.service"))
 	cmd.Env = append(os.Environ(), "SYSTEMD_UNIT_PATH="+dir+":")
-	if out, err := cmd.CombinedOutput(); err != nil || strings.Contains(string(out), dir) || strings.Contains(string(out), "lvx") {
-		t.Errorf("systemd-analyze verify: %v\n%s", err, out)
+	out, err := cmd.CombinedOutput()
+	switch said := string(out); {
+	case strings.Contains(said, dir), strings.Contains(said, "lvx"):
+		t.Errorf("systemd-analyze verify: %v\n%s", err, said)
+	case err != nil:
+		t.Skipf("systemd-analyze does not work here: %v\n%s", err, said)
 	}
 }
