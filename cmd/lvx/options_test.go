@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"os"
 	"strings"
 	"testing"
 )
@@ -62,6 +63,25 @@ func TestEveryCommandSaysThatThereIsNoDirector(t *testing.T) {
 		code, _, errs := say(t, strings.ReplaceAll(line, "S", socket))
 		if want := "no director reachable at " + socket + " (is `lvx run` running?)\n"; code != exitUsage || strings.TrimPrefix(errs, "lvx: ") != want {
 			t.Errorf("lvx %s: %d, %q", line, code, errs)
+		}
+	}
+}
+
+func TestCalledIpvsadmItIsIpvsadm(t *testing.T) {
+	t.Setenv("LVX_SOCKET", t.TempDir()+"/none")
+	for line, want := range map[string]struct {
+		code      int
+		out, errs string
+	}{
+		"-h":                         {exitOK, "ipvsadm v1.31 ", ""},
+		"-A -t 192.0.2.1:80 -s rr":   {exitUsage, "", "no director reachable at " + os.Getenv("LVX_SOCKET")},
+		"-A -t 192.0.2.1:80 -r junk": {2, "", "illegal real server address"},
+		"run":                        {255, "", "Try `ipvsadm -h'"},
+	} {
+		var stdout, stderr bytes.Buffer
+		code := dispatch(t.Context(), append([]string{"/usr/local/sbin/ipvsadm"}, strings.Fields(line)...), stdio{strings.NewReader(""), &stdout, &stderr})
+		if code != want.code || !strings.HasPrefix(stdout.String(), want.out) || !strings.HasPrefix(stderr.String(), want.errs) {
+			t.Errorf("ipvsadm %s: %d, %q, %q", line, code, stdout.String(), stderr.String())
 		}
 	}
 }
