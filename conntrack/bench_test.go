@@ -89,8 +89,6 @@ func eachTable(b *testing.B, f func(*testing.B, *Table)) {
 	}
 }
 
-var sink uint64
-
 // A batch of 64 random connections of a full table: hash and touch all, then
 // find and refresh each, as Process does. One operation is one packet.
 func BenchmarkFindAndPacket(b *testing.B) {
