@@ -194,6 +194,10 @@ func (d *Director) start() error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	d.steers = true
+	for i := range d.links.nics {
+		n := &d.links.nics[i]
+		n.interrupts = d.rings.interrupts(n)
+	}
 	if err := d.settings.change(thisMachine{d.mirror}, d.links); err != nil {
 		return err
 	}

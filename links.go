@@ -22,15 +22,16 @@ type links struct {
 }
 
 type nicFacts struct {
-	name    string
-	ifindex int
-	macs    [][6]byte
-	partial bool // frames may come with unfinished checksums
-	carrier bool // it had one at the start
-	driver  string
-	lost    bool // its program may not run any more
-	gone    bool // it was deleted
-	large   bool // it was named for a frame that was too long
+	name       string
+	ifindex    int
+	macs       [][6]byte
+	partial    bool // frames may come with unfinished checksums
+	carrier    bool // it had one at the start
+	driver     string
+	interrupts bool // frames leave when the driver has interrupted itself
+	lost       bool // its program may not run any more
+	gone       bool // it was deleted
+	large      bool // it was named for a frame that was too long
 }
 
 type linkFacts struct {

@@ -31,6 +31,11 @@ func (r *rings) generic() bool { return r.mode == xsk.Generic }
 // (virtio_net), and what a real NIC gets is finished by its sender as a rule.
 func (r *rings) finishes(n *nicFacts) bool { return r.umem.Finishes && n.driver == "veth" }
 
+// interrupts reports whether a NIC sends only when its driver has interrupted
+// itself. igb does, with zero copy; that others moderate this interrupt was not
+// seen yet.
+func (r *rings) interrupts(n *nicFacts) bool { return r.mode == xsk.ZeroCopy && n.driver == "igb" }
+
 // openRings finds the best mode that every queue of every NIC has, and binds
 // them all in it: the second NIC of a shared UMEM cannot fall back alone.
 func (d *Director) openRings() error {

@@ -32,6 +32,8 @@ type machine interface {
 	SetSendRedirects(nic string, on bool) error
 	Offloads(nic string) (xsk.Offload, error)
 	SetOffloads(nic string, which xsk.Offload, on bool) error
+	Moderation(nic string) (usecs uint32, err error)
+	SetModeration(nic string, usecs uint32) error
 	Placing(nic string) rss.NIC
 }
 
@@ -41,6 +43,10 @@ type thisMachine struct{ *route.Mirror }
 func (thisMachine) Offloads(nic string) (xsk.Offload, error) { return xsk.Offloads(nic) }
 func (thisMachine) SetOffloads(nic string, which xsk.Offload, on bool) error {
 	return xsk.SetOffloads(nic, which, on)
+}
+func (thisMachine) Moderation(nic string) (uint32, error) { return xsk.Moderation(nic) }
+func (thisMachine) SetModeration(nic string, usecs uint32) error {
+	return xsk.SetModeration(nic, usecs)
 }
 
 // vlanOffloads hide tags from XDP, which then sees frames of no VLAN.
@@ -53,6 +59,9 @@ type settingsNote struct {
 	Redirects []string `json:"send_redirects"`
 	// Offloads are those of each NIC with VLANs that were on.
 	Offloads map[string]xsk.Offload `json:"offloads,omitempty"`
+	// Moderation is for how many microseconds each NIC that sends by an
+	// interrupt has put off interrupts about sending.
+	Moderation map[string]uint32 `json:"moderation,omitempty"`
 	// Placing is how each NIC chose queues before it was asked to place
 	// packets by the client.
 	Placing map[string]rss.Saved `json:"placing,omitempty"`
@@ -109,6 +118,7 @@ func (s *settings) change(m machine, l *links) error {
 		}
 		s.log.Info("VLAN offloads are off while the director runs", "on", name)
 	}
+	s.sendAtOnce(m)
 	for _, name := range l.unshown() {
 		s.log.Warn("the other end of a veth hides VLAN tags beside its frames; run there: ethtool -K NIC txvlan off", "veth", name)
 	}
@@ -130,6 +140,18 @@ func (s *settings) look(m machine, l *links) error {
 		}
 		if on &= xsk.ReceiveVLAN | xsk.TransmitVLAN; on != 0 {
 			s.note.Offloads[nic] = on
+		}
+	}
+	for _, nic := range l.nics {
+		if !nic.interrupts {
+			continue
+		}
+		usecs, err := m.Moderation(nic.name)
+		if err != nil {
+			return err
+		}
+		if usecs != 0 {
+			s.note.Moderation[nic.name] = usecs
 		}
 	}
 	for _, name := range names {
@@ -162,6 +184,18 @@ func (s *settings) showTags(m machine, nic string) error {
 	return nil
 }
 
+// sendAtOnce has NICs that send by an interrupt not put it off: moderated, it
+// waits for the last one to be long past. One that goes on so is only late.
+func (s *settings) sendAtOnce(m machine) {
+	for name := range s.note.Moderation {
+		if err := m.SetModeration(name, 0); err != nil {
+			s.log.Warn("frames may leave late", "error", err)
+			continue
+		}
+		s.log.Info("interrupts about sending are not put off while the director runs", "on", name)
+	}
+}
+
 // restore puts everything back.
 func (s *settings) restore(m machine) error {
 	var errs []error
@@ -176,9 +210,12 @@ func (s *settings) restore(m machine) error {
 	for name, was := range s.note.Offloads {
 		put(m.SetOffloads(name, was, true))
 	}
+	for name, was := range s.note.Moderation {
+		put(m.SetModeration(name, was))
+	}
 	put(s.putPlacingBack(m))
 	// Addresses are given back by vips, which may go on with them.
-	s.note = settingsNote{Offloads: map[string]xsk.Offload{}, VIPs: s.note.VIPs}
+	s.note = settingsNote{Offloads: map[string]xsk.Offload{}, Moderation: map[string]uint32{}, VIPs: s.note.VIPs}
 	if s.path != "" {
 		put(os.Remove(s.path))
 	}

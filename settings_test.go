@@ -24,6 +24,7 @@ const bothVLAN = xsk.ReceiveVLAN | xsk.TransmitVLAN
 type fakeMachine struct {
 	redirects map[string]bool
 	offloads  map[string]xsk.Offload
+	moderated map[string]uint32
 	placing   map[string]*fakePlacing
 	fixed     xsk.Offload // what no driver changes
 	refuse    string      // the NIC on which nothing can be changed
@@ -34,6 +35,17 @@ type fakeMachine struct {
 func (m *fakeMachine) SendRedirects(nic string) (bool, error)   { return m.redirects[nic], nil }
 func (m *fakeMachine) Placing(nic string) rss.NIC               { return m.placing[nic] }
 func (m *fakeMachine) Offloads(nic string) (xsk.Offload, error) { return m.offloads[nic], nil }
+
+func (m *fakeMachine) Moderation(nic string) (uint32, error) { return m.moderated[nic], nil }
+
+func (m *fakeMachine) SetModeration(nic string, usecs uint32) error {
+	m.look(usecs != 0)
+	if nic == m.refuse {
+		return xsk.ErrModeration
+	}
+	m.moderated[nic] = usecs
+	return nil
+}
 
 func (m *fakeMachine) SetSendRedirects(nic string, on bool) error {
 	m.look(on)
@@ -73,6 +85,7 @@ func settingsLab(t *testing.T) (*settings, *fakeMachine, *links, Config) {
 	m := &fakeMachine{
 		redirects: map[string]bool{route.All: true, "eth0.10": true, "eth1": false},
 		offloads:  map[string]xsk.Offload{"eth0": bothVLAN, "eth1": bothVLAN},
+		moderated: map[string]uint32{"eth0": 3, "eth1": 3},
 		state:     filepath.Join(cfg.StateDir, "nic.json"),
 	}
 	l := &links{
@@ -203,5 +216,33 @@ func TestWhatCannotBePutBackDoesNotKeepTheRest(t *testing.T) {
 	}
 	if !m.redirects[route.All] || !m.redirects["eth0.10"] {
 		t.Errorf("redirects: %v", m.redirects)
+	}
+}
+
+func TestANICThatSendsByAnInterruptDoesNotPutItOff(t *testing.T) {
+	s, m, l, cfg := settingsLab(t)
+	l.nics[0].interrupts = true
+	for _, when := range []string{"while it runs", "at the start after a crash"} {
+		if err := s.change(m, l); err != nil {
+			t.Fatal(err)
+		}
+		if want := (map[string]uint32{"eth0": 0, "eth1": 3}); !reflect.DeepEqual(m.moderated, want) {
+			t.Errorf("%s: %v, want %v", when, m.moderated, want)
+		}
+		s = reopen(t, cfg)
+	}
+	if err := s.restore(m); err != nil {
+		t.Fatal(err)
+	}
+	if want := (map[string]uint32{"eth0": 3, "eth1": 3}); !reflect.DeepEqual(m.moderated, want) || m.unnoted > 0 {
+		t.Errorf("at the end: %v, want %v; %d changes before they were noted", m.moderated, want, m.unnoted)
+	}
+}
+
+func TestANICThatKeepsPuttingInterruptsOffIsOnlyLate(t *testing.T) {
+	s, m, l, _ := settingsLab(t)
+	l.nics[1].interrupts, m.refuse = true, "eth1"
+	if err := s.change(m, l); err != nil {
+		t.Error(err)
 	}
 }

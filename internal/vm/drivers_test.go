@@ -49,19 +49,33 @@ func TestEveryDriverForwardsInItsBestMode(t *testing.T) {
 				t.Skip("not in the short form")
 			}
 			l := twoNICs(t, c.kernel, c.model, c.driver, 1)
+			was := l.moderation()
 			l.direct("")
 			if mode := l.mode(); mode != c.mode {
 				t.Errorf("mode %s, want %s", mode, c.mode)
 			} else {
 				t.Logf("%s: mode %s", c.driver, mode)
 			}
+			if now := l.moderation(); c.driver == "igb" && c.mode == "zerocopy" && now != "0 0" {
+				t.Errorf("moderation while the director runs: %s", now)
+			}
 			l.forwards()
 			l.flaps("d1")
 			l.alternates()
 			l.halt()
+			if now := l.moderation(); now != was {
+				t.Errorf("moderation at the end: %s, it was: %s", now, was)
+			}
 			l.joined()
 		})
 	}
+}
+
+// moderation returns for how many microseconds the director's NICs put off
+// interrupts about sending.
+func (l *lab) moderation() string {
+	l.t.Helper()
+	return l.sh(`for n in d0 d1; do ethtool -c $n 2>/dev/null | sed -n 's/^tx-usecs:\s*//p'; done | xargs echo`)
 }
 
 // forwards checks everything that a director is there for. Without tags the
