@@ -79,13 +79,17 @@ func (w *Worker) forsaken(b *Batch, i int) {
 	}
 }
 
+// ftpDataPort is where servers of FTP call from; as with IPVS, whoever else does
+// is given no server.
+const ftpDataPort = 20
+
 // begin picks a server for packet i and inserts its connection, or answers as
 // a host without one would.
 func (w *Worker) begin(b *Batch, i int) {
 	if w.openData(b, i) {
 		return
 	}
-	if !w.config.takes(b.service[i], b.other[i].Port) {
+	if !w.config.takes(b.service[i], b.other[i].Port) || b.client[i].Port == ftpDataPort {
 		b.finish(i, PassUp, Unexplained)
 		return
 	}

@@ -264,7 +264,7 @@ func TestAWorkerSleepsOnlyWhenAllThatIsOverHasEnded(t *testing.T) {
 	s := crowd(t, sizes{conns: 1000, frames: 64, ring: 64})
 	w := s.worker
 	for i := range 600 {
-		n, frame := s.bytesOf(fmt.Sprintf("public 198.51.100.7:%d -> 192.0.2.1:53 udp 9", 1+i))
+		n, frame := s.bytesOf(fmt.Sprintf("public 198.51.100.7:%d -> 192.0.2.1:53 udp 9", 1000+i))
 		s.nics[n].Inject(frame)
 		w.Round(s.now)
 	}
