@@ -42,7 +42,7 @@ func (s *Service) choose(c *Config, who *call) (choice, Reason) {
 	if real := got.server.real.Port; real != 0 && s.maps(who.port) {
 		got.port = real
 	}
-	if s.spec.OnePacket {
+	if s.spec.OnePacket && who.state == conntrack.UDP { // a mark may have other protocols
 		got.state = conntrack.OnePacket
 	}
 	got.server.begin(got.state)
