@@ -6,6 +6,7 @@ import (
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/ftp"
 	"github.com/lvx-lb/lvx/packet"
+	"github.com/lvx-lb/lvx/service"
 )
 
 // Help for FTP, as ip_vs_ftp gives it: what clients and servers say on control
@@ -40,19 +41,30 @@ func (w *Worker) converse(b *Batch, i int, rec *conntrack.Record, s *Server) boo
 		if end == at || !rec.State.Established() {
 			return true
 		}
-		return w.request(b, i, rec, s, ftp.ReadRequest(p.Data[at:end]))
+		read := ftp.ReadRequest
+		if !w.careful() {
+			read = ftp.ReadRequestAsIPVS
+		}
+		return w.request(b, i, rec, s, read(p.Data[at:end]))
 	}
 	if x.dialog == 0 {
 		return true
 	}
 	d := &w.config.ftp.dialogs[x.dialog-1]
 	if !d.splice.Open() && d.asked != ftp.None && rec.State.Established() {
-		if a, ok := ftp.ReadAnswer(p.Data[at:end], d.asked); ok {
+		read := ftp.ReadAnswer
+		if !w.careful() {
+			read = ftp.ReadAnswerAsIPVS
+		}
+		if a, ok := read(p.Data[at:end], d.asked); ok {
 			w.promise(b, i, d, s, &a)
 		}
 	}
 	return w.retell(b, i, d)
 }
+
+// careful reports whether FTP is treated with more care than IPVS has.
+func (w *Worker) careful() bool { return w.config.Deviations.Has(service.CarefulFTP) }
 
 // request notes what the client of packet i asks for. Data connections from
 // and to others than the two parties are none.
@@ -100,8 +112,11 @@ func (w *Worker) promise(b *Batch, i int, d *dialog, s *Server, a *ftp.Answer) {
 	from, _ := p.Text()
 	at, end := from+a.At, from+a.End
 	seq := p.Seq()
-	before := d.splice.After
-	d.splice = packet.Splice{From: seq + uint32(a.At), End: seq + uint32(a.End), Before: before, After: before + uint32(len(text)-(end-at))}
+	before, after := d.splice.After, d.splice.After+uint32(len(text)-(end-at))
+	if d.splice.Tells(seq) {
+		before, after = d.splice.Before, d.splice.After
+	}
+	d.splice = packet.Splice{From: seq + uint32(a.At), End: seq + uint32(a.End), Before: before, After: after}
 }
 
 // retell gives packet i of a server the text and the numbers that its client
@@ -113,9 +128,13 @@ func (w *Worker) retell(b *Batch, i int, d *dialog) bool {
 		return false
 	}
 	at, end, whole := d.splice.Within(p)
+	seq := p.Seq()
 	d.splice.Shift(p)
 	if !whole {
 		return true
+	}
+	if !w.careful() {
+		d.splice.Forget(seq)
 	}
 	virtual := w.table.Virtual(b.conn[i])
 	text := d.given.AppendTo(w.scratch[:0], packet.Endpoint{Addr: virtual, Port: d.port})
@@ -144,11 +163,11 @@ func (b *Batch) expected(i int) expectationKey {
 	return k
 }
 
-// calls reports whether packet i is the first of a TCP connection, and FTP is
-// helped at all.
+// calls reports whether packet i may be the first of a data connection, and FTP
+// is helped at all.
 func (w *Worker) calls(b *Batch, i int) bool {
 	return w.config.ftp != nil && b.kinds[i] == kindFlow && b.proto[i] == packet.TCP &&
-		b.packets[i].TCPFlags&(packet.SYN|packet.RST) == packet.SYN
+		(b.packets[i].TCPFlags&(packet.SYN|packet.RST) == packet.SYN || !w.careful())
 }
 
 // callsBack reports whether packet i, of a server, calls a client that has
@@ -169,12 +188,17 @@ func (w *Worker) callBack(b *Batch, i int) {
 	}
 }
 
-// openData opens the data connection of packet i, if it is expected.
+// openData opens the data connection of packet i, if it is expected. A client
+// that calls a deleted server meets silence, as with all its connections.
 func (w *Worker) openData(b *Batch, i int) bool {
 	if !w.calls(b, i) || w.config.ftp.count.Load() == 0 {
 		return false
 	}
 	k := b.expected(i)
+	if s := w.config.ftp.expects(&k, w.tick); s != nil && s.deleted.Load() && b.dir[i] == conntrack.ToServer {
+		b.finish(i, Drop, ServerGone)
+		return true
+	}
 	x, ok := w.config.ftp.take(&k, w.tick)
 	if !ok {
 		return false

@@ -10,6 +10,16 @@ type Splice struct {
 	Before, After uint32 // what the receiver's numbers have more, modulo 2³²
 }
 
+// Forget has the text be one that never comes again; what begins behind from,
+// where its segment began, is counted anew.
+func (s *Splice) Forget(from uint32) { s.From, s.End = from+1, from+1 }
+
+// Tells reports whether a segment from seq on is no later than one whose text
+// was replaced and forgotten by a text of another length.
+func (s *Splice) Tells(seq uint32) bool {
+	return s.Before != s.After && int32(seq-s.End) < 0
+}
+
 // Open reports whether the receiver may still need the text.
 func (s *Splice) Open() bool { return s.From != s.End }
 
@@ -66,7 +76,7 @@ func (s *Splice) Unshift(p *Packet) {
 	if s.Open() && int32(ack-s.End-s.After) >= 0 {
 		s.From, s.Before = s.End, s.After
 	}
-	if !s.Open() && s.After == 0 {
+	if !s.Open() && s.Before == 0 && s.After == 0 {
 		return
 	}
 	sum := p.segmentSum()
@@ -78,6 +88,9 @@ func (s *Splice) Unshift(p *Packet) {
 // unshifted counts back; partly stands for what lies within the text.
 func (s *Splice) unshifted(ack, partly uint32) uint32 {
 	switch {
+	case !s.Open() && int32(ack-s.End-s.Before) >= 0:
+		return ack - s.After
+	case !s.Open():
 	case int32(ack-s.End-s.After) >= 0:
 		return ack - s.After
 	case int32(ack-s.From-s.Before) > 0:

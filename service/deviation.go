@@ -25,6 +25,7 @@ const (
 	IdleResets
 	OnePacketAnswers
 	ShortFragmentWait
+	CarefulFTP
 
 	allDeviations = 1<<iota - 1
 )

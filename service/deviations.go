@@ -40,6 +40,10 @@ var deviations = [...]Deviation{
 		IPVS: "an incomplete datagram waits 30 s for its rest, one of IPv6 60 s",
 		LVX:  "an incomplete datagram waits 5 s for its rest",
 	}, {
+		Name: "careful-ftp", Switch: CarefulFTP, Default: true,
+		IPVS: "FTP is read where a packet begins; an answer that comes again names the server; any packet of the two ends begins a data connection",
+		LVX:  "every line of FTP is read; an answer that comes again names the VIP again; a SYN begins a data connection",
+	}, {
 		IPVS: "`ipvsadm -a` without `-m` is direct routing",
 		LVX:  "it is refused",
 		Why:  "masquerading is the only forwarding method that there is",
@@ -84,9 +88,17 @@ var deviations = [...]Deviation{
 		LVX:  "a client can name its own address only, a server its own or the VIP",
 		Why:  "other addresses are for attacks (RFC 2577)",
 	}, {
+		IPVS: "netfilter's connection tracking, which FTP needs, drops of FTP's connections what it finds invalid",
+		LVX:  "it goes on, and its receiver finds that",
+		Why:  "a director need not know the window of a connection",
+	}, {
 		IPVS: "two FTP servers may name one port to clients behind one address; their calls are told apart by chance",
 		LVX:  "the second client is told another port",
 		Why:  "a call at the wrong server is of no use to anybody",
+	}, {
+		IPVS: "FTP data connections of a service by firewall mark need no mark",
+		LVX:  "they need it",
+		Why:  "steering takes awaited ports at addresses of services, and a mark has none",
 	}, {
 		IPVS: "FTP data connections are expected while there is memory",
 		LVX:  "8 are expected at a time of one control connection, 4,096 of all, which are at most 65,536",
