@@ -21,6 +21,7 @@ type author struct {
 	*twin
 	scenario *record.Scenario
 	services []virtual
+	talks    []*talk                      // control connections of FTP
 	tokens   map[netip.Addr]time.Duration // until when the errors of a host are used up
 	over     bool                         // nothing more can be said of what the kernel has
 }
@@ -31,7 +32,8 @@ type virtual struct {
 	proto     uint8
 	at        netip.AddrPort
 	scheduler string
-	options   string // persistence, one-packet scheduling
+	options   string   // persistence, one-packet scheduling
+	marks     []string // rules by which packets are for it, which has no address then
 	servers   []netip.AddrPort
 	limits    map[netip.AddrPort]string // thresholds, which an edit has to repeat
 }
@@ -150,7 +152,8 @@ func choose[T any](a *author, from ...T) T { return from[a.IntN(len(from))] }
 // begin configures services.
 func (a *author) begin() {
 	names := []string{"-t 203.0.113.100:80", "-t 203.0.113.100:81", "-u 203.0.113.100:53", "-t 203.0.113.101:80", "-t [2001:db8:1::100]:80",
-		"-u [2001:db8:1::100]:53", "--sctp-service 203.0.113.100:132", "--sctp-service [2001:db8:1::100]:132", "-t 203.0.113.101:0", "-u 203.0.113.101:0"}
+		"-u [2001:db8:1::100]:53", "--sctp-service 203.0.113.100:132", "--sctp-service [2001:db8:1::100]:132", "-t 203.0.113.101:0", "-u 203.0.113.101:0",
+		"-f 7", "-f 8", "-f 9 -6"}
 	a.Shuffle(len(names), func(i, k int) { names[i], names[k] = names[k], names[i] })
 	var input strings.Builder
 	for _, name := range names[:1+a.IntN(3)] {
@@ -163,6 +166,13 @@ func (a *author) begin() {
 			}
 		}
 		a.services = append(a.services, v)
+		for _, rule := range v.marks {
+			a.remark("packets marked", "add", rule)
+		}
+	}
+	if a.IntN(5) == 0 {
+		input.WriteString("-A -t 203.0.113.101:21 -s rr\n-a -t 203.0.113.101:21 -r 10.1.0.11:21 -m\n-a -t 203.0.113.101:21 -r 10.1.0.12:2121 -m\n")
+		a.talks = []*talk{}
 	}
 	for a.IntN(3) == 0 {
 		a.changeSysctl("sysctl changed")
@@ -171,6 +181,10 @@ func (a *author) begin() {
 }
 
 func newVirtual(name string) virtual {
+	if v, ok := byMark[name]; ok {
+		v.name, v.limits = name, map[netip.AddrPort]string{}
+		return v
+	}
 	words := strings.Fields(name)
 	return virtual{name: name, proto: map[string]uint8{"-t": protoTCP, "-u": protoUDP, "--sctp-service": protoSCTP}[words[0]],
 		at: netip.MustParseAddrPort(words[1]), limits: map[netip.AddrPort]string{}}
@@ -217,6 +231,9 @@ func (a *author) weight() int { return choose(a, 1, 1, 1, 2, 3, 5, 10, 0) }
 // clients' own, one behind a narrow route, one without a route.
 func (a *author) server(v *virtual) netip.AddrPort {
 	port := choose(a, 8080, 8080, v.at.Port())
+	if len(v.marks) > 0 && a.IntN(2) == 0 {
+		port = 0
+	}
 	addr := fmt.Sprintf("10.1.0.%d", 11+a.IntN(5))
 	switch {
 	case v.at.Addr().Is6():
@@ -254,7 +271,9 @@ func (a *author) any(proto uint8) (v virtual, ok bool) {
 
 // some returns a connection of the twin, of a protocol if that is not "".
 func (a *author) some(proto string) (c conn, ok bool) {
-	all := slices.DeleteFunc(a.conns(), func(c conn) bool { return c.isTemplate() || proto != "" && c.proto != proto })
+	all := slices.DeleteFunc(a.conns(), func(c conn) bool {
+		return c.client.Port() == 0 || c.isControl() || c.isData() || proto != "" && c.proto != proto
+	})
 	if len(all) == 0 {
 		return c, false
 	}

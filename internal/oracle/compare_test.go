@@ -97,7 +97,7 @@ func (c *comparison) step(s *record.Step) error {
 // ipvsadm, whose status and words are compared.
 func (c *comparison) order(s *record.Step, r *record.Result) {
 	if c.scenario.Seed == 0 && s.Command[0] == "ipvsadm" {
-		if output, code := (desk{c.twin}).ask(c.t, s.Command[1:], s.Input); output != r.Output || code != r.Code {
+		if output, code := (desk{c.twin}).ask(c.t, s.Command[1:], s.Input); !sameOutput(output, r.Output) || code != r.Code {
 			c.differ(fmt.Sprintf("command %q", s.Command), fmt.Sprintf("kernel: status %d\n%slvx: status %d\n%s", r.Code, r.Output, code, output))
 		}
 		return

@@ -12,6 +12,7 @@ import (
 	"time"
 
 	"github.com/lvx-lb/lvx/admin"
+	"github.com/lvx-lb/lvx/dataplane"
 	"github.com/lvx-lb/lvx/service"
 )
 
@@ -73,16 +74,28 @@ func (d desk) ApplyEach(ctx context.Context, edits []service.Edit) (done admin.O
 }
 
 func (d desk) Status(context.Context) (all []service.Status, _ error) {
+	stats := d.worker.Stats()
 	for _, s := range d.set.Services() {
 		row := service.Status{Service: s.Service}
+		for _, v := range d.roster.Servers() {
+			if v.Service().Key == s.Key {
+				row.Stats = sumOf(row.Stats, stats[v.Slot])
+			}
+		}
 		for _, v := range s.Servers {
 			srv := d.roster.Find(s.Key, v.Address)
 			active, inactive := srv.Counts()
-			row.Servers = append(row.Servers, service.ServerStatus{Server: v, Active: active, Inactive: inactive, Persistent: srv.Templates()})
+			row.Servers = append(row.Servers, service.ServerStatus{Server: v, Active: active, Inactive: inactive, Persistent: srv.Templates(),
+				Stats: sumOf(service.Stats{}, stats[srv.Slot])})
 		}
 		all = append(all, row)
 	}
 	return all, nil
+}
+
+func sumOf(a service.Stats, b dataplane.Stat) service.Stats {
+	return service.Stats{Conns: a.Conns + b.Conns, InPkts: a.InPkts + b.InPkts, OutPkts: a.OutPkts + b.OutPkts,
+		InBytes: a.InBytes + b.InBytes, OutBytes: a.OutBytes + b.OutBytes}
 }
 
 func (d desk) Conns(_ context.Context, yield func([]service.Conn) error) error {
@@ -98,7 +111,7 @@ func (d desk) Timeouts(context.Context) (service.Timeouts, error) { return d.set
 
 func (d desk) Settings(context.Context) (service.Settings, error) { return d.set.Settings(), nil }
 
-func (d desk) Marks(context.Context) ([]service.MarkRule, error) { return nil, nil }
+func (d desk) Marks(context.Context) ([]service.MarkRule, error) { return d.set.Marks(), nil }
 
 func (d desk) Drain(context.Context, service.Drain, func(service.Left) error) error {
 	return errors.New("nothing is drained here")

@@ -57,6 +57,11 @@ var events = []event{
 	{2, "sysctl changed", (*author).changeSysctl},
 	{1, "service deleted or added", (*author).replaceService},
 	{1, "timeouts set", (*author).setTimeouts},
+	{2, "mark rules changed", (*author).changeMarks},
+	{5, "FTP: a client dials", (*author).dial},
+	{14, "FTP: a request and its answer", (*author).converse},
+	{14, "FTP: a data connection", (*author).transfer},
+	{3, "FTP: the end of a dialog", (*author).hangUp},
 	{1, "refused command", (*author).refused},
 	{2, "list", func(a *author, _ string) { a.list() }},
 }
@@ -96,6 +101,9 @@ func (a *author) fresh(proto uint8, src, dst netip.AddrPort, flags string) *prob
 
 // calls is where a client calls service v: some port, if it is for all.
 func (a *author) calls(v *virtual) netip.AddrPort {
+	if len(v.marks) > 0 {
+		return a.marked(v)
+	}
 	if v.at.Port() != 0 {
 		return v.at
 	}

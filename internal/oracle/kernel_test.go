@@ -151,7 +151,8 @@ func play(t *testing.T, m *vm.Machine, n int) []*record.Scenario {
 
 // keep writes the recording of a failed run for a closer look. With -update a
 // part of it becomes what other runs replay: scripts, cells, choices and some
-// random scenarios; the golden ones each in a file of its own.
+// random scenarios; the golden ones each in a file of its own. What was not
+// played this time stays.
 func keep(t *testing.T, all []*record.Scenario) {
 	t.Helper()
 	if !*update && !t.Failed() {
@@ -170,7 +171,22 @@ func keep(t *testing.T, all []*record.Scenario) {
 			rest = append(rest, s)
 		}
 	}
-	store(t, "testdata/recordings/kernel-6.1.jsonl.gz", rest...)
+	const name = "testdata/recordings/kernel-6.1.jsonl.gz"
+	store(t, name, renewed(readRecording(t, name), rest)...)
+}
+
+// renewed returns the old recordings with the new ones in their place or, of
+// other scenarios, behind them.
+func renewed(old, new []*record.Scenario) []*record.Scenario {
+	for _, s := range new {
+		at := slices.IndexFunc(old, func(o *record.Scenario) bool { return o.Scenario == s.Scenario })
+		if at < 0 {
+			old = append(old, s)
+		} else {
+			old[at] = s
+		}
+	}
+	return old
 }
 
 func store(t *testing.T, name string, all ...*record.Scenario) {

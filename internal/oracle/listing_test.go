@@ -3,10 +3,14 @@ package oracle
 import (
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"net/netip"
+	"regexp"
 	"strconv"
 	"strings"
 	"time"
+
+	"github.com/lvx-lb/lvx/conntrack"
 )
 
 // conn is a connection as both sides list it.
@@ -14,6 +18,7 @@ type conn struct {
 	proto                 string
 	client, virtual, real netip.AddrPort
 	state                 string
+	awaited               bool          // a data connection of FTP, by whatever port the client may call
 	expires               int           // seconds
 	left, timeout         time.Duration // as lvx knows them
 }
@@ -57,7 +62,7 @@ func parseConns(lines []string) ([]conn, error) {
 		if err != nil {
 			return nil, fmt.Errorf("read connection %q: %w", line, err)
 		}
-		c.expires = n
+		c.expires, c.awaited = n, c.client.Port() == 0 && c.state == conntrack.Listen.String()
 		all = append(all, c)
 	}
 	return all, nil
@@ -86,6 +91,14 @@ func parseServers(lines []string) ([]server, error) {
 		if f[0] != "->" {
 			order = 0
 		}
+		if f[0] == "FWM" {
+			mark, err := strconv.ParseUint(f[1], 16, 32)
+			if err != nil {
+				return nil, fmt.Errorf("read service %q: %w", line, err)
+			}
+			name = fmt.Sprintf("FWM %d", mark)
+			continue
+		}
 		addr, port, err := parseHexEndpoint(f[at])
 		if err != nil {
 			return nil, fmt.Errorf("read service %q: %w", line, err)
@@ -96,6 +109,9 @@ func parseServers(lines []string) ([]server, error) {
 			continue
 		}
 		s := server{service: name, order: order, real: real}
+		if addr.Is6() && strings.HasPrefix(name, "FWM ") {
+			s.service += " of IPv6" // which only its servers tell
+		}
 		for i, n := range []*int{&s.weight, &s.active, &s.inactive} {
 			if *n, err = strconv.Atoi(f[3+i]); err != nil {
 				return nil, fmt.Errorf("read server %q: %w", line, err)
@@ -118,4 +134,28 @@ func parseHexEndpoint(text string) (netip.Addr, uint16, error) {
 	}
 	addr, err := parseHex(text[:at])
 	return addr, uint16(port), err
+}
+
+// sameOutput compares what ipvsadm prints. The kernel lists connections in the
+// order of its hash, and their time may be a second more or less.
+func sameOutput(kernel, lvx string) bool {
+	return kernel == lvx || strings.Contains(kernel, " expire ") && maps.EqualFunc(timesOf(kernel), timesOf(lvx), func(a, b int) bool {
+		return a-b <= 1 && b-a <= 1
+	})
+}
+
+var expiry = regexp.MustCompile(`\d+:\d\d`)
+
+// timesOf returns the lines of a list of connections without their time, and
+// that in seconds.
+func timesOf(text string) map[string]int {
+	lines := map[string]int{}
+	for line := range strings.Lines(text) {
+		time := expiry.FindString(line)
+		minutes, seconds, _ := strings.Cut(time, ":")
+		m, _ := strconv.Atoi(minutes)
+		s, _ := strconv.Atoi(seconds)
+		lines[strings.Replace(line, time, "", 1)] = m*60 + s
+	}
+	return lines
 }

@@ -50,7 +50,7 @@ func scripts(t testing.TB) []*record.Scenario {
 func parseScript(name, text string) (*record.Scenario, error) {
 	s := &record.Scenario{Head: record.Head{Scenario: name}}
 	s.Add(record.Step{Kind: "time goes by", Sleep: 10 * time.Second}) // limits of ICMP errors recover
-	names := map[string]string{}
+	names, dialogs := map[string]string{}, map[string]*dialog{}
 	n := 0
 	for line := range strings.Lines(text) {
 		n++
@@ -71,11 +71,17 @@ func parseScript(name, text string) (*record.Scenario, error) {
 			continue
 		}
 		for _, words := range each(words) {
-			step, err := parseStep(words)
+			steps, err := dialogSteps(dialogs, words)
+			if steps == nil && err == nil {
+				steps = make([]record.Step, 1)
+				steps[0], err = parseStep(words)
+			}
 			if err != nil {
 				return nil, fmt.Errorf("line %d: %w", n, err)
 			}
-			s.Add(step)
+			for _, step := range steps {
+				s.Add(step)
+			}
 		}
 	}
 	return s, nil

@@ -54,7 +54,11 @@ func (c conn) name() conn {
 	return c
 }
 
-func (c conn) isTemplate() bool { return c.client.Port() == 0 }
+func (c conn) isTemplate() bool { return c.client.Port() == 0 && !c.awaited }
+
+// isControl reports whether c is a control connection of FTP, which lives on as
+// templates do while it has data connections.
+func (c conn) isControl() bool { return c.proto == "TCP" && c.virtual.Port() == 21 }
 
 // observe looks at the twin's table, at least once in a glance.
 func (k *timers) observe(x *twin) {
@@ -67,7 +71,7 @@ func (k *timers) observe(x *twin) {
 	k.templates = map[conn]*stretch{}
 	for _, c := range x.rows() {
 		late := lateness(c.timeout)
-		if c.isTemplate() {
+		if c.isTemplate() || c.isControl() {
 			s := k.follow(now, before(known, c), c)
 			late = s.late + s.slack
 			k.templates[c.name()] = s
@@ -136,9 +140,12 @@ func (k *timers) confuse() {
 var masks = []int{24, 29, 31, 64, 127}
 
 // mayControl reports whether c is a template of other's client, or of a
-// network around it.
+// network around it, or the control connection that other may belong to.
 func (c conn) mayControl(other conn) bool {
-	if !c.isTemplate() || other.isTemplate() || c.proto != other.proto || c.real.Addr() != other.real.Addr() {
+	if c.isControl() && !other.isControl() && !other.isTemplate() {
+		return c.client.Addr() == other.client.Addr() && c.real.Addr() == other.real.Addr()
+	}
+	if !c.isTemplate() || other.isTemplate() || c.proto != other.proto && c.proto != "IP" || c.real.Addr() != other.real.Addr() {
 		return false
 	}
 	of, by := other.client.Addr(), c.client.Addr()

@@ -66,6 +66,7 @@ func newTwin(t testing.TB, f *fault) *twin {
 		t.Fatal(err)
 	}
 	x.roster.Deviate(0)
+	x.roster.HelpFTP([]uint16{21}, nil)
 	x.roster.SetOwn(own)
 	x.setTimeouts()
 	x.adopt()
@@ -208,8 +209,11 @@ func (x *twin) arrive(n record.NIC, frames []record.Frame) error {
 
 // command carries out a command line of ipvsadm, or the lines of its input.
 func (x *twin) command(words []string, input string) error {
-	if words[0] == "sysctl" {
+	switch words[0] {
+	case "sysctl":
 		return x.sysctl(words[1:])
+	case "mark":
+		return x.mark(words)
 	}
 	if len(words) != 2 || words[1] != "-R" {
 		return x.line(words[1:])
@@ -237,6 +241,15 @@ func (x *twin) sysctl(args []string) error {
 	return nil
 }
 
+// mark changes the rules by which packets are marked.
+func (x *twin) mark(words []string) error {
+	edit, err := (&record.Step{Command: x.fault.command(words)}).Mark()
+	if err != nil {
+		return err
+	}
+	return x.apply(edit)
+}
+
 func (x *twin) line(args []string) error {
 	c, err := admin.Parse(x.fault.command(args))
 	if err != nil {
@@ -257,6 +270,7 @@ func (x *twin) apply(e service.Edit) error {
 	if err := x.roster.Apply(&x.set); err != nil {
 		return err
 	}
+	x.roster.SetMarks(x.set.Marks())
 	for _, s := range x.roster.Servers() {
 		if next, ok := routes.Next(packet.AddrFrom(s.Address.Address.Addr()), packet.Addr{}, 0, 0); ok {
 			s.SetLinks(1 << next.Link)
@@ -276,7 +290,7 @@ func (x *twin) setTimeouts() {
 	x.table.SetTimeouts(all)
 }
 
-var protoNames = map[uint8]string{protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP"}
+var protoNames = map[uint8]string{0: "IP", protoTCP: "TCP", protoUDP: "UDP", protoSCTP: "SCTP"}
 
 // conns lists the connections as the comparison needs them.
 func (x *twin) conns() []conn { return x.fault.conns(x.rows()) }
@@ -285,7 +299,7 @@ func (x *twin) conns() []conn { return x.fault.conns(x.rows()) }
 func (x *twin) rows() []conn {
 	var all []conn
 	now := conntrack.Tick(x.now / tick)
-	x.table.Walk(0, 1<<30, func(_ conntrack.Index, r *conntrack.Record) {
+	x.table.Walk(0, 1<<30, func(at conntrack.Index, r *conntrack.Record) {
 		if r.State == conntrack.OnePacket {
 			return // an answer is awaited; it is no connection
 		}
@@ -293,7 +307,7 @@ func (x *twin) rows() []conn {
 		c := conn{
 			proto:   protoNames[r.Proto()],
 			client:  r.Client().Netip(),
-			virtual: packet.Endpoint{Addr: pair.Virtual, Port: r.VPort}.Netip(),
+			virtual: packet.Endpoint{Addr: x.table.Virtual(at), Port: r.VPort}.Netip(),
 			real:    packet.Endpoint{Addr: pair.Real, Port: r.RPort}.Netip(),
 			state:   r.State.String(),
 			expires: int(r.Expires(now) / conntrack.Second),
@@ -301,7 +315,21 @@ func (x *twin) rows() []conn {
 		}
 		all = append(all, c)
 	})
-	return append(all, x.templates(now)...)
+	return slices.Concat(all, x.templates(now), x.expected(now))
+}
+
+// expected lists the data connections of FTP that nobody has opened yet.
+func (x *twin) expected(now conntrack.Tick) []conn {
+	var all []conn
+	x.roster.Expected(now, func(e dataplane.Expected) {
+		client := e.Client.Netip()
+		all = append(all, conn{
+			proto: "TCP", client: client, virtual: e.Virtual.Netip(), real: netip.AddrPortFrom(e.Server.Address.Address.Addr(), e.RPort),
+			state: conntrack.Listen.String(), awaited: client.Port() == 0, expires: int(e.Expires / conntrack.Second),
+			left: time.Duration(e.Expires) * tick, timeout: time.Duration(x.table.Timeout(conntrack.Listen)) * tick,
+		})
+	})
+	return all
 }
 
 // templates lists the clients that persistent services remember.
@@ -315,7 +343,7 @@ func (x *twin) templates(now conntrack.Tick) []conn {
 		all = append(all, conn{
 			proto:   protoNames[t.Proto],
 			client:  netip.AddrPortFrom(t.Client.Netip(), 0),
-			virtual: netip.AddrPortFrom(t.Server.Service().Key.Address.Addr(), t.VPort),
+			virtual: netip.AddrPortFrom(t.Virtual.Netip(), t.VPort),
 			real:    netip.AddrPortFrom(t.Server.Address.Address.Addr(), t.RPort),
 			state:   state, expires: int(t.Expires / conntrack.Second), left: time.Duration(t.Expires) * tick,
 		})
@@ -328,6 +356,12 @@ func (x *twin) servers() []server {
 	var all []server
 	for _, s := range x.set.Services() {
 		name := fmt.Sprintf("%s %v", protoNames[uint8(s.Protocol)], s.Address)
+		if s.Mark != 0 {
+			name = fmt.Sprintf("FWM %d", s.Mark)
+		}
+		if s.Mark != 0 && s.Is6() {
+			name += " of IPv6"
+		}
 		for i, v := range s.Servers {
 			active, inactive := x.roster.Find(s.Key, v.Address).Counts()
 			all = append(all, server{name, i, v.Address, v.Weight, int(active), int(inactive)})

@@ -27,12 +27,12 @@ var (
 	toolPackages = []string{
 		"qemu-system-x86/bookworm-backports", "qemu-system-common/bookworm-backports",
 		"qemu-system-data/bookworm-backports", "seabios/bookworm-backports",
-		"bash", "busybox-static", "curl", "ethtool", "iperf3", "iproute2", "iputils-ping", "ipvsadm", "kmod", "procps",
+		"bash", "busybox-static", "curl", "ethtool", "iperf3", "iproute2", "iputils-ping", "ipvsadm", "kmod", "nftables", "procps",
 	}
-	programs = []string{"bash", "busybox", "curl", "ethtool", "iperf3", "ip", "ipvsadm", "ping", "kmod", "sysctl"}
+	programs = []string{"bash", "busybox", "curl", "ethtool", "iperf3", "ip", "ipvsadm", "nft", "ping", "kmod", "sysctl"}
 	modules  = []string{"igb", "e1000e", "vmxnet3", "virtio_pci", "virtio_net", "veth", "8021q", "ip_vs", "ip_vs_rr", "pktgen",
 		"crc32c_generic", "tun", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_fo", "ip_vs_ovf", "ip_vs_lblc", "ip_vs_lblcr",
-		"ip_vs_dh", "ip_vs_sh", "ip_vs_mh", "ip_vs_sed", "ip_vs_nq"}
+		"ip_vs_dh", "ip_vs_sh", "ip_vs_mh", "ip_vs_sed", "ip_vs_nq", "ip_vs_ftp", "nf_tables"}
 )
 
 // store is the cache folder: what was unpacked and built stays there.

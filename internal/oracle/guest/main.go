@@ -44,7 +44,7 @@ func run(args []string) error {
 	if err != nil {
 		return err
 	}
-	d := &director{kernel: release()}
+	d := &director{kernel: release(), marked: true}
 	for n := range d.sides {
 		if n == 1 {
 			if err := enter("ipvs"); err != nil {

@@ -6,10 +6,12 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"strings"
 	"time"
 
 	"github.com/lvx-lb/lvx/internal/oracle/record"
+	"github.com/lvx-lb/lvx/service"
 	"golang.org/x/sys/unix"
 )
 
@@ -20,6 +22,8 @@ const mostTries = 3
 type director struct {
 	kernel string
 	sides  [2]taps
+	rules  *service.Set  // by which it marks packets
+	marked bool          // it may, by some
 	began  time.Duration // the scenario
 }
 
@@ -45,7 +49,7 @@ func (d *director) play(s *record.Scenario) error {
 }
 
 func (d *director) once(s *record.Scenario) error {
-	if err := reload(); err != nil {
+	if err := d.forget(); err != nil {
 		return err
 	}
 	if err := d.wait(now()+time.Millisecond, &record.Result{}); err != nil {
@@ -77,6 +81,8 @@ func (d *director) step(s *record.Step) error {
 				}
 			}
 		}
+	case len(s.Command) > 0 && s.Command[0] == "mark":
+		return d.mark(s)
 	case len(s.Command) > 0:
 		cmd := exec.Command(s.Command[0], s.Command[1:]...)
 		cmd.Stdin = strings.NewReader(s.Input)
@@ -144,17 +150,28 @@ func lines(name string, heading int) ([]string, error) {
 	return all[min(heading, len(all)):], nil
 }
 
-var modules = []string{"ip_vs", "ip_vs_rr", "ip_vs_wrr", "ip_vs_lc", "ip_vs_wlc", "ip_vs_fo", "ip_vs_ovf", "ip_vs_lblc", "ip_vs_lblcr",
-	"ip_vs_dh", "ip_vs_sh", "ip_vs_mh", "ip_vs_sed", "ip_vs_nq"}
+// modules are those that remember something, in the order in which they need
+// each other.
+var modules = []string{"nf_conntrack", "nf_nat", "ipvs/ip_vs", "ipvs/ip_vs_rr", "ipvs/ip_vs_wrr", "ipvs/ip_vs_lc", "ipvs/ip_vs_wlc",
+	"ipvs/ip_vs_fo", "ipvs/ip_vs_ovf", "ipvs/ip_vs_lblc", "ipvs/ip_vs_lblcr", "ipvs/ip_vs_dh", "ipvs/ip_vs_sh", "ipvs/ip_vs_mh",
+	"ipvs/ip_vs_sed", "ipvs/ip_vs_nq", "ipvs/ip_vs_ftp"}
 
-// reload makes IPVS forget services, connections, timeouts and settings.
-func reload() error {
+// forget makes the kernel forget marks, services, connections, timeouts and
+// settings.
+func (d *director) forget() error {
+	if d.rules = service.NewSet(service.Marks); d.marked {
+		if err := d.lay(); err != nil {
+			return err
+		}
+	}
+	// Connections end with their servers then, and with them what holds modules.
+	_ = os.WriteFile("/proc/sys/net/ipv4/vs/expire_nodest_conn", []byte("1"), 0)
 	if out, err := exec.Command("ipvsadm", "-C").CombinedOutput(); err != nil {
 		return fmt.Errorf("clear services: %w: %s", err, out)
 	}
-	for i := len(modules) - 1; i >= 0; i-- {
-		if err := remove(modules[i]); err != nil {
-			return fmt.Errorf("remove %s: %w", modules[i], err)
+	for _, name := range slices.Backward(modules) {
+		if err := remove(filepath.Base(name)); err != nil {
+			return fmt.Errorf("remove %s: %w", name, err)
 		}
 	}
 	for _, name := range modules {
@@ -162,25 +179,27 @@ func reload() error {
 			return fmt.Errorf("load %s: %w", name, err)
 		}
 	}
-	return nil
+	// Of connections of FTP it would drop what is beyond the window.
+	return os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", []byte("1"), 0)
 }
 
 // remove waits until the module is out of use: the kernel lets go of deleted
-// services a little later.
+// services and their connections a little later.
 func remove(name string) error {
-	for end := now() + 10*time.Second; ; time.Sleep(10 * time.Millisecond) {
+	for pause := 10 * time.Millisecond; ; pause *= 2 {
 		err := unix.DeleteModule(name, 0)
 		if err == nil || errors.Is(err, unix.ENOENT) {
 			return nil
 		}
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EBUSY) || now() > end {
+		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EBUSY) || pause > time.Hour {
 			return err
 		}
+		time.Sleep(pause)
 	}
 }
 
 func load(name string) error {
-	found, err := filepath.Glob("/lib/modules/*/kernel/net/netfilter/ipvs/" + name + ".ko")
+	found, err := filepath.Glob("/lib/modules/*/kernel/net/netfilter/" + name + ".ko")
 	if err != nil || len(found) != 1 {
 		return fmt.Errorf("found %q: %w", found, os.ErrNotExist)
 	}

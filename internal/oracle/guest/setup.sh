@@ -2,7 +2,7 @@
 # address that the twin derives from an address: 0a, its length, its last four
 # bytes. Only 10.1.0.99 is nobody's.
 set -e
-modprobe -a crc32c_generic tun ip_vs
+modprobe -a crc32c_generic tun ip_vs_ftp nf_tables
 mac() { printf '0a:04:%02x:%02x:%02x:%02x' $(echo $1 | tr . ' '); }
 director() {
 	n=$1
