@@ -167,7 +167,11 @@ func (x *twin) advance(to time.Duration) {
 
 // collect forgets servers without connections, as a director does.
 func (x *twin) collect() {
-	if len(x.roster.Collect()) > 0 {
+	gone := x.roster.Collect()
+	for _, s := range gone {
+		x.worker.Stats()[s.Slot] = dataplane.Stat{}
+	}
+	if len(gone) > 0 {
 		x.adopt()
 	}
 }
