@@ -65,6 +65,7 @@ type Config struct {
 // Table holds connections.
 type Table struct {
 	slots []Record
+	lines []byte // the same memory, for the processor
 	seed  [3]uint64
 
 	// Pairs is indexed by server slot; the owner sets it between batches and
@@ -123,7 +124,7 @@ func New(c Config) (*Table, error) {
 	if c.Memory != nil {
 		clear(slots)
 	}
-	t.slots = slots
+	t.slots, t.lines = slots, mem[:len(slots)*recordSize]
 	return t, nil
 }
 

@@ -144,14 +144,10 @@ func (w *Worker) takeHanded() (moved bool) {
 		}
 		b := &w.batch
 		b.n, moved = n, true
-		var warm uint64
 		for i := range n {
 			x := &taken[i]
 			b.frames[i], b.nics[i], b.how[i] = nic.Frame{Addr: x.addr, Len: x.len}, x.nic, x.how
-			// The headers come from another core's cache, all at a time.
-			warm += uint64(w.pool.Bytes[x.addr])
 		}
-		w.warm = warm
 		w.Counters.Taken += uint64(n)
 		w.crew.owed[w.self][from] += n
 		w.Process(b)

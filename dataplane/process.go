@@ -52,6 +52,9 @@ type Batch struct {
 // Process decides on every frame of b. What is to be sent waits in the
 // worker's egress, what is held among the held; the rest is for settle.
 func (w *Worker) Process(b *Batch) {
+	if !b.whole {
+		w.pool.Prefetch(b.frames[:b.n])
+	}
 	w.parse(b)
 	w.table.Prefetch(b.hash[:b.n]) // of a packet without a hash any, which does no harm
 	b.rest = 0

@@ -147,7 +147,6 @@ type Worker struct {
 	sides   []side   // by conntrack.Index, of connections that are helped
 	ways    []way    // to servers, by slot
 	control []uint32 // by conntrack.Index, the template of what is controlled
-	warm    uint64   // keeps the stage that touches table lines alive
 
 	refused    Refusal          // by the routes, last
 	spent      []conntrack.Name // of datagrams in hand whose answers nobody awaits

@@ -11,6 +11,8 @@
 // without copying.
 package nic
 
+import "github.com/lvx-lb/lvx/internal/prefetch"
+
 // Frame is a frame in the Pool, laid out as the kernel's struct xdp_desc
 // (include/uapi/linux/if_xdp.h).
 type Frame struct {
@@ -34,6 +36,20 @@ const Headroom = 256
 func (p *Pool) Data(f Frame) []byte {
 	end := f.Addr + uint64(f.Len)
 	return p.Bytes[f.Addr:end:end]
+}
+
+// Prefetch asks for the first line of each frame's bytes, which who received
+// them has in the cache of another core or not at all. It does not wait.
+func (p *Pool) Prefetch(frames []Frame) {
+	var at [64]uint64
+	for len(frames) > 0 {
+		n := min(len(frames), len(at))
+		for i := range frames[:n] {
+			at[i] = frames[i].Addr
+		}
+		prefetch.Lines(p.Bytes, at[:n])
+		frames = frames[n:]
+	}
 }
 
 // Chunks returns how many frames the Pool holds.

@@ -1,0 +1,4 @@
+package prefetch
+
+//go:noescape
+func lines(mem []byte, at []uint64)
