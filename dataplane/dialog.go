@@ -22,7 +22,7 @@ type dialog struct {
 	users  atomic.Int32  // the control connection, data connections, and expected ones
 	chain  uint32        // the next free one
 
-	expects [maxOfDialog]uint32 // data connections, oldest first; FTP's lock guards it
+	expects [maxOfDialog]uint16 // data connections, oldest first; FTP's lock guards it
 }
 
 // helped marks a connection that has a side.

@@ -140,10 +140,10 @@ func (f *FTP) add(x expectation, timeout, now conntrack.Tick) {
 	}
 	d := &f.dialogs[x.dialog-1]
 	if eldest := d.expects[0]; d.expects[maxOfDialog-1] != 0 {
-		f.giveUp(eldest)
+		f.giveUp(uint32(eldest))
 	}
 	n := f.room()
-	d.expects[slices.Index(d.expects[:], 0)] = n
+	d.expects[slices.Index(d.expects[:], 0)] = uint16(n)
 	x.deadline, x.chain, x.older, x.newer = now+timeout, *home, f.newest, 0
 	*home = n
 	*f.at(n) = x
@@ -215,7 +215,7 @@ func (f *FTP) drop(n uint32) {
 		f.at(x.newer).older = x.older
 	}
 	expects := &f.dialogs[x.dialog-1].expects
-	at := slices.Index(expects[:], n)
+	at := slices.Index(expects[:], uint16(n))
 	copy(expects[at:], expects[at+1:])
 	expects[maxOfDialog-1] = 0
 	*x = expectation{chain: f.free}

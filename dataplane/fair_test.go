@@ -198,7 +198,7 @@ func recountFair(t *testing.T, s *script) {
 	t.Helper()
 	f := s.roster.ftp
 	active, inactive := make([]int, s.roster.Slots()), make([]int, s.roster.Slots())
-	users, expects, awaited := map[uint32]int32{}, map[uint32][]uint32{}, make([]uint64, 1<<16)
+	users, expects, awaited := map[uint32]int32{}, map[uint32][]uint16{}, make([]uint64, 1<<16)
 	await := func(vport, rport uint16) {
 		awaited[vport]++
 		if rport != vport {
@@ -233,11 +233,11 @@ func recountFair(t *testing.T, s *script) {
 		x := f.at(n)
 		inactive[x.server.Slot]++
 		users[x.dialog]++
-		expects[x.dialog] = append(expects[x.dialog], n)
+		expects[x.dialog] = append(expects[x.dialog], uint16(n))
 		await(x.virtual.Port, x.rport)
 	}
 	for i := range f.dialogs[:f.usedDialogs] {
-		var all [maxOfDialog]uint32
+		var all [maxOfDialog]uint16
 		if copy(all[:], expects[uint32(i+1)]); f.dialogs[i].expects != all {
 			t.Errorf("dialog %d expects %v, there are %v", i+1, f.dialogs[i].expects, all)
 		}
