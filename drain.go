@@ -14,8 +14,9 @@ const drainStep = time.Second
 // Drain gives a server weight 0 and returns when its last connection has
 // ended; tell hears now and then what is left, and its error ends the wait.
 // When there is a deadline, what is left then is ended: both ends of TCP
-// connections are reset, others are forgotten. A ctx that ends leaves the
-// server with weight 0, and its connections alone.
+// connections are reset, those of SCTP told if they send something soon, others
+// are forgotten. A ctx that ends leaves the server with weight 0, and its
+// connections alone.
 func (d *Director) Drain(ctx context.Context, x service.Drain, tell func(service.Left) error) error {
 	if x.Deadline < 0 {
 		return fmt.Errorf("drain %v: %w: a deadline of %v", x.Server, service.ErrInvalid, x.Deadline)

@@ -330,8 +330,11 @@ func (s *symbol) chunk() gopacket.Payload {
 	if typ < 0 {
 		panic(fmt.Sprintf("no chunk is called %s", s.arg))
 	}
-	body := payload(s.number("data", 0))
-	return append(gopacket.Payload{byte(typ), 0, byte((4 + len(body)) >> 8), byte(4 + len(body))}, body...)
+	body, flags := payload(s.number("data", 0)), byte(0)
+	if s.has("reflected") {
+		flags = 1
+	}
+	return append(gopacket.Payload{byte(typ), flags, byte((4 + len(body)) >> 8), byte(4 + len(body))}, body...)
 }
 
 func (s *symbol) icmp(network gopacket.NetworkLayer) []byte {

@@ -21,7 +21,7 @@ import (
 // firewall on the way lets pass.
 //
 // What is doomed has every packet answered with a reset, which takes its
-// numbers from that packet.
+// numbers from that packet. Of SCTP nothing else is known, so nobody is asked.
 
 const (
 	probeSets = 1024
@@ -296,7 +296,7 @@ func (w *Worker) conclude(x *probe) {
 func (w *Worker) originate(at conntrack.Index, to conntrack.Direction, s *packet.Segment) bool {
 	rec := w.table.At(at)
 	srv := w.config.servers[rec.Server]
-	if srv == nil {
+	if srv == nil || rec.Proto() != packet.TCP {
 		return false
 	}
 	id := w.hopTowards(at, srv, to)

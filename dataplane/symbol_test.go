@@ -26,7 +26,7 @@ type symbol struct {
 // attributes are the names that a symbol may carry.
 var attributes = []string{
 	"ttl", "id", "df", "tos", "seq", "ack", "win", "stamp", "data", "text", "sack", "sum", "sumas", "opts", "frag", "hsum", "ver", "ihl", "len",
-	"pad", "mtu", "quote", "hbh", "dst", "route", "tags", "via", "rest",
+	"pad", "mtu", "quote", "hbh", "dst", "route", "tags", "via", "rest", "reflected",
 }
 
 func parseSymbol(words []string) (*symbol, error) {

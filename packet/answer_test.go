@@ -3,6 +3,7 @@ package packet
 import (
 	"bytes"
 	"encoding/binary"
+	"slices"
 	"testing"
 
 	"github.com/google/gopacket/layers"
@@ -59,6 +60,48 @@ func TestResetTakesItsSequenceNumbersFromThePacket(t *testing.T) {
 			b := got.Data[got.L4:]
 			if got.Flow() != p.Flow().Reverse() || got.TCPFlags != c.want || got.TTL != 64 ||
 				binary.BigEndian.Uint32(b[4:]) != c.seq || binary.BigEndian.Uint32(b[8:]) != c.ack {
+				t.Errorf("%s: %+v % x", c.name, got, b)
+			}
+			if BuildReset(dst[:n-1], &p) != 0 {
+				t.Errorf("%s: fits where it does not", c.name)
+			}
+		}
+	}
+}
+
+// The RFC has an ABORT carry the tag of what it answers, and say so by the T bit.
+// INIT has the tag in its chunk, where these begin with the payload.
+func TestAbortTakesItsTagFromThePacket(t *testing.T) {
+	for _, c := range []struct {
+		name    string
+		chunk   uint8
+		payload string
+		want    []byte // tag, chunk and flags; nil = no answer
+	}{
+		{"data", ChunkData, "12345678", []byte{0xfe, 0xed, 0xbe, 0xef, ChunkAbort, 1}},
+		{"a heartbeat without anything", ChunkHeartbeat, "", []byte{0xfe, 0xed, 0xbe, 0xef, ChunkAbort, 1}},
+		{"INIT", ChunkInit, "TAG!and more", []byte{'T', 'A', 'G', '!', ChunkAbort, 0}},
+		{"INIT that is cut off", ChunkInit, "TAG", nil},
+		{"ABORT", ChunkAbort, "", nil},
+		{"SHUTDOWN COMPLETE", ChunkShutdownComplete, "", nil},
+	} {
+		for _, in := range [][]byte{
+			build(7, sctp4("198.51.100.7:40000", "192.0.2.1:80", c.chunk, []byte(c.payload))...),
+			build(7, sctp6("[2001:db8::7]:40000", "[2001:db8::1]:80", c.chunk, []byte(c.payload))...),
+		} {
+			var p Packet
+			Parse(in, &p)
+			dst := bytes.Repeat([]byte{0xee}, 1600)
+			n := BuildReset(dst, &p)
+			if c.want == nil {
+				if n != 0 {
+					t.Errorf("%s: answered", c.name)
+				}
+				continue
+			}
+			got := answered(t, dst, n)
+			b := got.Data[got.L4:]
+			if got.Flow() != p.Flow().Reverse() || got.TTL != 64 || !bytes.Equal(slices.Concat(b[4:8], b[12:14]), c.want) || !bytes.Equal(b[14:], []byte{0, 4}) {
 				t.Errorf("%s: %+v % x", c.name, got, b)
 			}
 			if BuildReset(dst[:n-1], &p) != 0 {

@@ -5,10 +5,14 @@ import "encoding/binary"
 const builtTTL = 64 // of everything that a builder writes
 
 // BuildReset writes into dst the answer of a host that knows nothing of the
-// connection of p, as Linux gives it, and returns its length. It is 0, and
-// nothing is sent, for a reset, a fragment, another protocol, or when dst is
-// too short. The frame has no VLAN tag and goes back to where p came from.
+// connection of p, as Linux gives it, and returns its length: an RST, or an
+// ABORT of SCTP. It is 0, and nothing is sent, for a reset, a fragment, another
+// protocol, or when dst is too short. The frame has no VLAN tag and goes back to
+// where p came from.
 func BuildReset(dst []byte, p *Packet) int {
+	if p.Proto == SCTP {
+		return buildAbort(dst, p)
+	}
 	if p.Proto != TCP || !p.HasPorts || p.Fragment || p.TCPFlags&RST != 0 {
 		return 0
 	}
@@ -33,6 +37,33 @@ func BuildReset(dst []byte, p *Packet) int {
 		Checksum(out, uint32(PseudoSum(p.Dst, p.Src, TCP, tcpLen))))
 	// The class is reflected without its congestion bits.
 	writeIP(frame[ethLen:], p.Dst, p.Src, TCP, p.TOS&^3, 0, true)
+	return len(frame)
+}
+
+// reflected is the T bit of an ABORT: its tag is that of the packet it answers.
+const reflected = 1
+
+// buildAbort is BuildReset for SCTP (RFC 9260 section 8.4). Who is answered
+// knows the tag of its own packet; an INIT has none, and names the one it wants.
+func buildAbort(dst []byte, p *Packet) int {
+	if !p.HasPorts || p.Fragment || p.Chunk == NoChunk || p.Chunk == ChunkAbort || p.Chunk == ChunkShutdownComplete {
+		return 0
+	}
+	in, tag, flags := p.Data[p.L4:], 4, uint8(reflected)
+	if p.Chunk == ChunkInit {
+		tag, flags = sctpLen+chunkLen, 0
+	}
+	frame := answer(dst, p, sctpLen+chunkLen)
+	if frame == nil || len(in) < tag+4 {
+		return 0
+	}
+	out := frame[len(frame)-sctpLen-chunkLen:]
+	binary.BigEndian.PutUint16(out[0:2], p.DstPort)
+	binary.BigEndian.PutUint16(out[2:4], p.SrcPort)
+	copy(out[4:8], in[tag:])
+	out[12], out[13], out[14], out[15] = ChunkAbort, flags, 0, chunkLen
+	fillCRC(out)
+	writeIP(frame[ethLen:], p.Dst, p.Src, SCTP, p.TOS&^3, 0, true)
 	return len(frame)
 }
 

@@ -36,7 +36,7 @@ func runDrain(ctx context.Context, args []string, std stdio) int {
 			words = append(words, "-6")
 			return nil
 		})
-		f.DurationVar(&deadline, "deadline", 0, "`TIME`, as 5m, after which connections that are left end: TCP is reset both ways, others are forgotten; 0 = never")
+		f.DurationVar(&deadline, "deadline", 0, "`TIME`, as 5m, after which connections that are left end: TCP is reset both ways, SCTP aborted with its next packets, others are forgotten; 0 = never")
 	})
 	if !ok {
 		return code
