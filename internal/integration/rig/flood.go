@@ -25,7 +25,8 @@ type Flood struct {
 const most = 1 << 20
 
 // Flood sends frames from a NIC of a host; next returns the frame of each
-// number, which it may build in place of the one before.
+// number, which it may build in place of the one before. What others have kept
+// it from sending it does not send later, all at once.
 func (r *Rig) Flood(host *netlab.Host, nic string, rate int, next func(i int) []byte) *Flood {
 	r.T.Helper()
 	raw, err := host.Raw(nic)
@@ -33,17 +34,20 @@ func (r *Rig) Flood(host *netlab.Host, nic string, rate int, next func(i int) []
 	f := &Flood{stop: make(chan struct{})}
 	f.done.Go(func() {
 		defer raw.Close()
-		start := time.Now()
-		for {
+		const arrears = 20 * time.Millisecond
+		last, owed := time.Now(), time.Duration(0)
+		for frame := time.Second / time.Duration(rate); f.sent < most; {
 			select {
 			case <-f.stop:
 				return
 			case <-time.After(time.Millisecond):
 			}
-			for due := min(most, int(time.Since(start).Seconds()*float64(rate))); f.sent < due; f.sent++ {
+			owed, last = min(owed+time.Since(last), arrears), time.Now()
+			for ; owed >= frame; owed -= frame {
 				if f.err = raw.Send(next(f.sent)); f.err != nil {
 					return
 				}
+				f.sent++
 			}
 		}
 	})
