@@ -19,7 +19,7 @@ func (d *Director) keepHouse(ctx context.Context) {
 			d.followNetwork(d.network.take())
 		case <-second.C:
 			d.everySecond(n)
-			if err := d.forgetMarks(n%10 == 0); err != nil {
+			if err := d.forgetMarks(n%5 == 0); err != nil {
 				d.log.Error("cannot stop steering for a mark rule", "error", err)
 			}
 		}
