@@ -92,21 +92,17 @@ func (d *Director) neighbourChanged(n route.Neighbour) {
 
 // keepHops resolves the hops that workers ask for.
 func (d *Director) keepHops(ctx context.Context) {
-	// A refused question is asked again.
-	again := time.NewTicker(100 * time.Millisecond)
-	defer again.Stop()
-	refused := false
+	// A refused question is asked again; without one this costs nothing.
+	const pause = 100 * time.Millisecond
+	var again <-chan time.Time
 	for {
 		select {
 		case <-ctx.Done():
 			return
 		case <-d.hops.Wanted():
-		case <-again.C:
-			if !refused {
-				continue
-			}
+		case <-again:
 		}
-		refused = false
+		refused := false
 		d.hops.Each(func(link dataplane.LinkID, addr packet.Addr, state dataplane.HopState, _ uint32) {
 			if state != dataplane.HopWanted || refused {
 				return
@@ -117,6 +113,9 @@ func (d *Director) keepHops(ctx context.Context) {
 				d.hops.Set(link, addr, dataplane.HopFailed, dataplane.MAC{})
 			}
 		})
+		if again = nil; refused {
+			again = time.After(pause)
+		}
 	}
 }
 
