@@ -14,6 +14,10 @@ const hopPatience = 3*Second + Second/10
 // deleted fails at once, one that does not answer takes the kernel's probes.
 const hopHaste = Second
 
+// hopMoment is how long a whole batch may wait for a hop: a neighbour that the
+// kernel knows already is told of in less.
+const hopMoment = Second / 100
+
 // waiting holds translated frames whose hop is not known yet.
 type waiting struct {
 	frames []waitingFrame // oldest first, never more than its capacity
@@ -52,17 +56,26 @@ func (q *waiting) add(w *Worker, f nic.Frame, id HopID, from origin) Reason {
 	if len(q.frames) == cap(q.frames) {
 		return HoldFull
 	}
+	if q.crowded(id, w.now) {
+		return NoHop
+	}
+	q.frames = append(q.frames, waitingFrame{f, id, w.now, from})
+	return Unexplained
+}
+
+// crowded reports whether as many frames wait for a hop as may.
+func (q *waiting) crowded(id HopID, now Time) bool {
 	same := 0
 	for i := range q.frames {
 		if q.frames[i].hop == id {
 			same++
 		}
 	}
-	if same >= q.perHop {
-		return NoHop
+	most := q.perHop
+	if first := q.first(id); same > 0 && now-first < hopMoment && len(q.frames) < cap(q.frames)/2 {
+		most = max(most, BatchSize)
 	}
-	q.frames = append(q.frames, waitingFrame{f, id, w.now, from})
-	return Unexplained
+	return same >= most
 }
 
 // first returns since when something has been waiting for a hop.

@@ -83,7 +83,7 @@ type Setup struct {
 
 // Limits bound what a worker holds back. Zero values take the defaults.
 type Limits struct {
-	WaitPerHop int // frames waiting for one hop, default 3
+	WaitPerHop int // frames waiting for one hop, default 3; in its first moment a batch
 	Waiting    int // frames waiting for hops in all, default 1/32 of the chunks
 	Fragments  int // frames of incomplete datagrams, default 1/16 of the chunks
 }

@@ -65,7 +65,7 @@ var deviations = [...]Deviation{
 		Why:  "frames are what the NICs receive into",
 	}, {
 		IPVS: "up to 101 packets wait for a neighbour's MAC address",
-		LVX:  "3 frames wait for a neighbour, of all neighbours at most 1/32 of the frames",
+		LVX:  "3 frames wait for a neighbour, 64 if they come at once, for all neighbours at most 1/32 of the frames",
 		Why:  "frames are what the NICs receive into",
 	}, {
 		IPVS: "a server's datagram that belongs to no connection is put together and cut anew",
