@@ -36,8 +36,8 @@ integration: lvx
 test-vm: toolchain
 	LVX_VM=1 $(GO) test -v -count=1 -timeout 60m ./internal/vm
 
-# The same scenarios to Debian's kernel IPVS, in a virtual machine, and to lvx.
-# IPVS_SHORT=1 for fewer random ones.
+# The same scenarios to Debian's kernel IPVS, in a virtual machine, and to lvx:
+# all to its fast path, a part to the running program. IPVS_SHORT=1 for fewer.
 test-ipvs: toolchain
 	LVX_IPVS=1 $(GO) test -v -count=1 -timeout 60m ./internal/oracle
 

@@ -12,13 +12,14 @@ import (
 // chance. level changes both frames so that nothing else is hidden by it.
 type allowance struct {
 	name, reason string
-	level        func(kernel, lvx *view) // nil: it is about whole frames
+	level        func(kernel, lvx *view) // nil: it is not about the bytes of a frame
 }
 
-// Some allowances are about whole frames.
+// Some allowances are about whole frames, or about words.
 const (
 	foreignFragments = "foreign-fragments"
 	limited          = "error-limited"
+	warned           = "warnings"
 )
 
 // allowances is the one list of what may differ.
@@ -27,6 +28,7 @@ var allowances = []allowance{
 		"use up the same tokens: one may be missing when the host was sent a burst of them before", nil},
 	{foreignFragments, "IPVS puts a datagram of a server together before it finds that no connection has it, and cuts it anew; " +
 		"lvx lets the fragments pass as they came", nil},
+	{warned, "lvx says what will not work, a server without a route for one; IPVS carries out the command and is silent", nil},
 	{"identification", "of what a director sends itself without DF, the kernel chooses the identification by secret and time",
 		func(k, l *view) {
 			if !k.v6 && k.proto == protoICMP && k.own && l.own {
@@ -47,6 +49,15 @@ var allowances = []allowance{
 				from, to := 20+2, min(20+int(k.frame[35]), int(k.frame[14]&15)*4)
 				k.forget(from, to)
 				l.forget(from, to)
+			}
+		}},
+	{"clock", "the kernel answers an ICMP timestamp request with the time of day",
+		func(k, l *view) {
+			if k.isClock() && l.isClock() {
+				clear(k.frame[46:54])
+				clear(l.frame[46:54])
+				clear(k.frame[36:38])
+				clear(l.frame[36:38])
 			}
 		}},
 	{"flow-label", "the kernel gives the IPv6 packets that it sends itself a flow label made from a secret",
@@ -80,6 +91,12 @@ func look(f record.Frame) (v view, ok bool) {
 	v.v6, v.proto, v.fragment6 = p.V6, p.Proto, p.V6 && p.Fragment && p.FragHeader == 54
 	v.own = p.TTL == 64 && slices.Contains(own, p.Src)
 	return v, true
+}
+
+// isClock reports an ICMP timestamp reply with a right checksum.
+func (v *view) isClock() bool {
+	const timestampReply = 14
+	return !v.v6 && v.own && v.proto == protoICMP && len(v.frame) == 54 && v.frame[34] == timestampReply && folded(sum(v.frame[34:], 0)) == 0
 }
 
 // forget clears bytes of the IPv4 header, and its checksum if that was right.

@@ -33,6 +33,7 @@ type comparison struct {
 	*twin
 	t        testing.TB
 	scenario *record.Scenario
+	ran      *record.Scenario // what lvx as a program did, to be compared in place of the twin, which goes along
 	at       int
 	tally    *tally
 	found    []difference
@@ -42,12 +43,18 @@ type comparison struct {
 // what follows the first is mostly its consequence.
 func replay(t testing.TB, s *record.Scenario, f *fault, counted *tally) []difference {
 	t.Helper()
-	c := &comparison{twin: newTwin(t, f), t: t, scenario: s, tally: counted}
-	if s.Late() > record.MostLate {
-		c.differ("the recording is void", fmt.Sprintf("a step began %v late, and %d tries were no better", s.Late(), s.Tries))
-		return c.found
+	return (&comparison{twin: newTwin(t, f), t: t, scenario: s, tally: counted}).compare()
+}
+
+func (c *comparison) compare() []difference {
+	s := c.scenario
+	for _, played := range []*record.Scenario{s, cmp.Or(c.ran, s)} {
+		if played.Late() > record.MostLate {
+			c.differ("the recording is void", fmt.Sprintf("a step began %v late, and %d tries were no better", played.Late(), played.Tries))
+			return c.found
+		}
 	}
-	counted.tries += s.Tries
+	c.tally.tries += cmp.Or(c.ran, s).Tries
 	for i := range s.Steps {
 		c.at = i
 		if err := c.step(&s.Steps[i]); err != nil {
@@ -96,6 +103,11 @@ func (c *comparison) step(s *record.Step) error {
 // order carries out a command. Those of scripts are given to lvx's own
 // ipvsadm, whose status and words are compared.
 func (c *comparison) order(s *record.Step, r *record.Result) {
+	if c.ran != nil {
+		_ = c.command(s.Command, s.Input)
+		c.replies(s, r, c.ran.Steps[c.at].Result)
+		return
+	}
 	if c.scenario.Seed == 0 && s.Command[0] == "ipvsadm" {
 		if output, code := (desk{c.twin}).ask(c.t, s.Command[1:], s.Input); !sameOutput(output, r.Output) || code != r.Code {
 			c.differ(fmt.Sprintf("command %q", s.Command), fmt.Sprintf("kernel: status %d\n%slvx: status %d\n%s", r.Code, r.Output, code, output))
@@ -107,17 +119,28 @@ func (c *comparison) order(s *record.Step, r *record.Result) {
 	}
 }
 
-// frames compares what has left. What lvx passed up is answered or forwarded
+// left is what has left lvx. What the twin passed up is answered or forwarded
 // by the kernel as one that has no services would.
-func (c *comparison) frames(s *record.Step, r *record.Result) {
-	got, passed := c.sent(), len(c.up) > 0
-	if passed {
-		got = append(got, r.Plain...)
+func (c *comparison) left(r *record.Result) []record.Left {
+	got := c.sent()
+	switch {
+	case c.ran != nil:
+		return c.ran.Steps[c.at].Result.Out
+	case len(c.up) > 0:
+		return append(got, r.Plain...)
 	}
+	return got
+}
+
+// frames compares what has left.
+func (c *comparison) frames(s *record.Step, r *record.Result) {
+	got, passed := c.left(r), len(c.up) > 0
 	for _, n := range []record.NIC{record.Public, record.Private} {
-		here := func(l record.Left) bool { return l.NIC != n }
-		k, l := slices.DeleteFunc(slices.Clone(r.Out), here), slices.DeleteFunc(slices.Clone(got), here)
-		if passed && len(s.Frames) > 1 && len(k) > 0 && len(l) > 0 {
+		here := func(all []record.Left) []record.Left {
+			return slices.DeleteFunc(slices.Clone(all), func(l record.Left) bool { return l.NIC != n })
+		}
+		k, l := here(r.Out), here(got)
+		if len(s.Frames) > 1 && len(k) > 0 && len(l) > 0 && slices.EqualFunc(l, here(r.Plain), sameLeft) {
 			c.tally.allowed[foreignFragments]++
 			continue
 		}
@@ -134,7 +157,7 @@ func (c *comparison) frames(s *record.Step, r *record.Result) {
 			}
 			passedUp := ""
 			if passed {
-				passedUp = " (lvx passed up)"
+				passedUp = " (lvx passes up)"
 			}
 			c.differ(fmt.Sprintf("%s: frame %d of %d and %d on the %v NIC%s", s.Kind, i+1, len(k), len(l), n, passedUp),
 				fmt.Sprintf("in:\n%skernel:\n%slvx:\n%s", dissect(first(s.Frames)), dissect(kernel), dissect(lvx)))
@@ -196,7 +219,10 @@ func (c *comparison) lists(r *record.Result) error {
 	if err != nil {
 		return err
 	}
-	lvx := c.conns()
+	lvx, mine, err := c.listed()
+	if err != nil {
+		return err
+	}
 	order := func(a, b conn) int {
 		return cmp.Or(cmp.Compare(a.proto, b.proto), a.client.Compare(b.client), a.virtual.Compare(b.virtual), a.real.Compare(b.real))
 	}
@@ -209,7 +235,6 @@ func (c *comparison) lists(r *record.Result) error {
 	if err != nil {
 		return err
 	}
-	mine := c.servers()
 	byService := func(a, b server) int {
 		return cmp.Or(strings.Compare(a.service, b.service), cmp.Compare(a.order, b.order))
 	}
@@ -221,6 +246,20 @@ func (c *comparison) lists(r *record.Result) error {
 	c.tally.lists++
 	c.tally.conns += len(kernel)
 	return nil
+}
+
+// listed returns connections and servers as lvx lists them.
+func (c *comparison) listed() ([]conn, []server, error) {
+	if c.ran == nil {
+		return c.conns(), c.servers(), nil
+	}
+	r := c.ran.Steps[c.at].Result
+	all, err := parsePrintedConns(r.Conns)
+	if err != nil {
+		return nil, nil, err
+	}
+	servers, err := parsePrintedServers(r.Services)
+	return all, servers, err
 }
 
 // sameConn allows a second more or less, as both cut off fractions, and of a
@@ -257,3 +296,5 @@ func dissect(f record.Frame) string {
 }
 
 func same(a, b record.Frame) bool { return a != nil && b != nil && bytes.Equal(a, b) }
+
+func sameLeft(a, b record.Left) bool { return same(a.Frame, b.Frame) }

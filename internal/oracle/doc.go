@@ -12,6 +12,13 @@
 // never judged. The guest's clock counts its instructions, so load on this
 // machine makes a run slower and changes nothing else.
 //
+// A part of the scenarios is played once more in the same machine, to lvx as a
+// program: `lvx run --strict`, in a network namespace with the NICs, addresses
+// and routes of the others (live_test.go).
+// Steering, AF_XDP sockets, timers, mirrored routes and what the kernel answers
+// to frames that are passed up are compared there, by the same list of what may
+// differ.
+//
 // The virtual machine runs with LVX_IPVS=1, as `make test-ipvs` does;
 // IPVS_SHORT=1 plays fewer, IPVS_SEED=N and IPVS_SCENARIO=REGEXP name some,
 // IPVS_TIMES=N plays all several times. Without it the tests replay the

@@ -69,22 +69,28 @@ func TestKernelAndLvxAgree(t *testing.T) {
 	guest := boot(t, all)
 	t.Logf("%s: kernel %s has booted", time.Since(began).Round(time.Second), guest.Version)
 	var recording []*record.Scenario
-	counted := newTally()
+	counted, lively := newTally(), newLive()
 	for n := range (len(all) + portion - 1) / portion {
-		played := play(t, guest, n)
+		played := play(t, guest, fmt.Sprintf("/scenarios/%d", n), "")
 		for _, s := range played {
 			counted.scenarios++
 			for _, d := range replay(t, s, nil, counted) {
 				t.Errorf("%v", d)
 			}
 		}
+		lively.follow(t, guest, n, played)
 		recording = append(recording, played...)
-		t.Logf("%s: %d of %d scenarios, %d packets", time.Since(began).Round(time.Second), len(recording), len(all), counted.packets)
+		t.Logf("%s: %d of %d scenarios, %d packets; %v", time.Since(began).Round(time.Second), len(recording), len(all), counted.packets, lively)
+	}
+	whole := os.Getenv("IPVS_SEED")+os.Getenv("IPVS_SCENARIO") == ""
+	if whole {
+		findLiveFaults(t, guest, recording)
 	}
 	guest.Stop()
 	keep(t, recording)
 	t.Log(counted)
-	if os.Getenv("IPVS_SEED")+os.Getenv("IPVS_SCENARIO") == "" {
+	t.Log(lively.report())
+	if whole {
 		findFaults(t, recording)
 	}
 	t.Logf("%s in all", time.Since(began).Round(time.Second))
@@ -95,7 +101,7 @@ func boot(t *testing.T, all []*record.Scenario) *vm.Machine {
 	t.Helper()
 	dir := t.TempDir()
 	files := map[string]string{"setup.sh": "guest/setup.sh"}
-	for name, source := range map[string]string{"init": "internal/vm/guest", "usr/bin/oracle": "internal/oracle/guest"} {
+	for name, source := range map[string]string{"init": "internal/vm/guest", "usr/bin/oracle": "internal/oracle/guest", "usr/bin/lvx": "cmd/lvx"} {
 		files[name] = filepath.Join(dir, filepath.Base(source)+filepath.Base(name))
 		cmd := exec.Command("go", "build", "-trimpath", "-o", files[name], "github.com/lvx-lb/lvx/"+source)
 		cmd.Env = append(os.Environ(), "CGO_ENABLED=0", "GOARCH=amd64", "GOOS=linux")
@@ -103,15 +109,23 @@ func boot(t *testing.T, all []*record.Scenario) *vm.Machine {
 			t.Fatalf("build %s: %v: %s", source, err, out)
 		}
 	}
-	n := 0
-	for part := range slices.Chunk(all, portion) {
+	put := func(name string, all ...*record.Scenario) {
 		var text bytes.Buffer
-		name := fmt.Sprintf("scenarios/%d", n)
-		files[name] = filepath.Join(dir, strconv.Itoa(n))
-		if err := errors.Join(record.Write(&text, part...), os.WriteFile(files[name], text.Bytes(), 0o644)); err != nil {
+		files[name] = filepath.Join(dir, strings.ReplaceAll(name, "/", "-"))
+		if err := errors.Join(record.Write(&text, all...), os.WriteFile(files[name], text.Bytes(), 0o644)); err != nil {
 			t.Fatal(err)
 		}
+	}
+	n := 0
+	for part := range slices.Chunk(all, portion) {
+		put(fmt.Sprintf("scenarios/%d", n), part...)
+		put(fmt.Sprintf("live/%d", n), alive(part)...)
 		n++
+	}
+	for _, f := range liveFaults {
+		if s := called(all, f.scenario); s != nil {
+			put("faults/"+s.Scenario, s)
+		}
 	}
 	m, err := vm.Boot(vm.Config{Kernel: "6.1", Dense: true, Files: files})
 	if errors.Is(err, vm.ErrPackages) && os.Getenv("IPVS_SHORT") != "" {
@@ -127,10 +141,11 @@ func boot(t *testing.T, all []*record.Scenario) *vm.Machine {
 	return m
 }
 
-// play has the guest play portion n and returns the recording.
-func play(t *testing.T, m *vm.Machine, n int) []*record.Scenario {
+// play has the guest play a file of scenarios, to the kernel or to lvx with
+// these options, and returns the recording.
+func play(t *testing.T, m *vm.Machine, file, lvx string) []*record.Scenario {
 	t.Helper()
-	out, code, err := m.Run(fmt.Sprintf("oracle /scenarios/%d /recording && base64 -w0 /recording", n), forever)
+	out, code, err := m.Run(fmt.Sprintf("oracle -lvx '%s' %s /recording && base64 -w0 /recording", lvx, file), forever)
 	if code != 0 || err != nil {
 		t.Fatalf("play scenarios: %s %v\n%s", out, err, m.Console())
 	}

@@ -159,3 +159,58 @@ func timesOf(text string) map[string]int {
 	}
 	return lines
 }
+
+// parsePrintedConns reads the lines of ipvsadm -Lnc.
+func parsePrintedConns(lines []string) ([]conn, error) {
+	var all []conn
+	for _, line := range lines {
+		f := strings.Fields(line)
+		if len(f) != 6 {
+			return nil, fmt.Errorf("read printed connection %q: it has %d words", line, len(f))
+		}
+		c := conn{proto: f[0], state: f[2]}
+		var minutes, seconds int
+		_, err := fmt.Sscanf(f[1], "%d:%d", &minutes, &seconds)
+		for i, e := range []*netip.AddrPort{&c.client, &c.virtual, &c.real} {
+			if err == nil {
+				*e, err = netip.ParseAddrPort(f[3+i])
+			}
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read printed connection %q: %w", line, err)
+		}
+		c.expires, c.awaited = minutes*60+seconds, c.client.Port() == 0 && c.state == conntrack.Listen.String()
+		all = append(all, c)
+	}
+	return all, nil
+}
+
+// parsePrintedServers reads the lines of ipvsadm -Ln --nosort.
+func parsePrintedServers(lines []string) ([]server, error) {
+	var all []server
+	name, order := "", 0
+	for _, line := range lines {
+		f := strings.Fields(line)
+		if len(f) < 3 {
+			return nil, fmt.Errorf("read printed service %q: it has %d words", line, len(f))
+		}
+		if f[0] != "->" {
+			name, order = f[0]+" "+f[1], 0
+			if f[0] == "FWM" && f[2] == "IPv6" {
+				name += " of IPv6"
+			}
+			continue
+		}
+		s := server{service: name, order: order}
+		_, err := fmt.Sscanf(strings.Join(f[3:], " "), "%d %d %d", &s.weight, &s.active, &s.inactive)
+		if err == nil {
+			s.real, err = netip.ParseAddrPort(f[1])
+		}
+		if err != nil {
+			return nil, fmt.Errorf("read printed server %q: %w", line, err)
+		}
+		all = append(all, s)
+		order++
+	}
+	return all, nil
+}

@@ -65,8 +65,7 @@ func chunkName(n uint8) string {
 
 func (t *tally) String() string {
 	var text strings.Builder
-	fmt.Fprintf(&text, "%d scenarios (%d played again, a step was late), %d packets in, %d frames, %d lists with %d connections compared\n",
-		t.scenarios, t.tries-t.scenarios, t.packets, t.frames, t.lists, t.conns)
+	text.WriteString(t.sum())
 	for _, part := range []struct {
 		name   string
 		counts map[string]int
@@ -76,9 +75,18 @@ func (t *tally) String() string {
 			fmt.Fprintf(&text, "  %6d %s\n", part.counts[name], name)
 		}
 	}
-	text.WriteString("allowed differences:\n")
+	return text.String() + t.allowances()
+}
+
+func (t *tally) sum() string {
+	return fmt.Sprintf("%d scenarios (%d played again, a step was late), %d packets in, %d frames, %d lists with %d connections compared\n",
+		t.scenarios, t.tries-t.scenarios, t.packets, t.frames, t.lists, t.conns)
+}
+
+func (t *tally) allowances() string {
+	text := "allowed differences:\n"
 	for _, a := range allowances {
-		fmt.Fprintf(&text, "  %6d %s: %s\n", t.allowed[a.name], a.name, a.reason)
+		text += fmt.Sprintf("  %6d %s: %s\n", t.allowed[a.name], a.name, a.reason)
 	}
-	return text.String()
+	return text
 }

@@ -10,23 +10,22 @@ import (
 )
 
 // mark has netfilter mark packets by the rules that lvx would have now.
-func (d *director) mark(s *record.Step) error {
-	edit, err := s.Mark()
+func (k *ipvs) mark(words []string) (code int, err error) {
+	edit, err := (&record.Step{Command: words}).Mark()
 	if err == nil {
-		err = d.rules.Apply(edit)
+		err = k.rules.Apply(edit)
 	}
 	if err != nil {
-		s.Result.Code = 1
-		return nil
+		return 1, nil
 	}
-	return d.lay()
+	return 0, k.lay()
 }
 
 // lay tells nftables all rules anew.
-func (d *director) lay() error {
+func (k *ipvs) lay() error {
 	cmd := exec.Command("nft", "-f", "-")
-	rules := d.rules.Marks()
-	cmd.Stdin, d.marked = strings.NewReader(ruleset(rules)), len(rules) > 0
+	rules := k.rules.Marks()
+	cmd.Stdin, k.marked = strings.NewReader(ruleset(rules)), len(rules) > 0
 	if out, err := cmd.CombinedOutput(); err != nil {
 		return fmt.Errorf("mark packets: %w: %s", err, out)
 	}

@@ -14,8 +14,11 @@ type taps [2]int
 
 var tapNames = [2]string{"pub0", "prv0"}
 
-// enter moves the calling thread to a network namespace.
+// enter moves the calling thread to a network namespace, unless it has no name.
 func enter(name string) error {
+	if name == "" {
+		return nil
+	}
 	fd, err := unix.Open("/run/netns/"+name, unix.O_RDONLY|unix.O_CLOEXEC, 0)
 	if err != nil {
 		return fmt.Errorf("open namespace %s: %w", name, err)
@@ -67,52 +70,13 @@ func (t taps) take(now time.Duration, left []record.Left) ([]record.Left, error)
 // headerLen is the length of struct virtio_net_hdr, which goes before a frame.
 const headerLen = 10
 
-// bring lets a frame arrive on NIC n.
-func (t taps) bring(n record.NIC, f record.Frame) error {
-	_, err := unix.Write(t[n], withHeader(f))
+// bring lets a frame arrive on NIC n, with a header before it.
+func (t taps) bring(n record.NIC, headed []byte) error {
+	_, err := unix.Write(t[n], headed)
 	if err != nil {
 		return fmt.Errorf("bring a frame to %s: %w", tapNames[n], err)
 	}
 	return nil
-}
-
-// withHeader puts a header before a frame. Of an ICMPv6 error it says that the
-// checksum is still to be completed: the kernel verifies one of them without
-// the pseudo header where the NIC has not, and would drop every right one. So
-// does ip_vs_ftp to what connection tracking has verified in the NIC's place.
-func withHeader(f record.Frame) []byte {
-	b := append(make([]byte, headerLen), f...)
-	offset, ok := unverified(f)
-	if !ok {
-		return b
-	}
-	const needsChecksum, start = 1, 54
-	b[0], b[6], b[8] = needsChecksum, start, byte(offset)
-	sum := uint32(len(f)-start) + uint32(f[20])
-	for at := 22; at < start; at += 2 {
-		sum += uint32(f[at])<<8 | uint32(f[at+1])
-	}
-	for sum > 0xffff {
-		sum = sum>>16 + sum&0xffff
-	}
-	b[headerLen+start+offset], b[headerLen+start+offset+1] = byte(sum>>8), byte(sum)
-	return b
-}
-
-// unverified returns where behind the IPv6 header the checksum of an ICMPv6
-// error is, or of a control connection of FTP.
-func unverified(f record.Frame) (offset int, ok bool) {
-	const icmp6, tcp, start = 58, 6, 54
-	if len(f) < 62 || f[12] != 0x86 {
-		return 0, false
-	}
-	switch f[20] {
-	case icmp6:
-		return 2, f[start] < 128
-	case tcp:
-		return 16, len(f) >= start+20 && (f[start] == 0 && f[start+1] == 21 || f[start+2] == 0 && f[start+3] == 21)
-	}
-	return 0, false
 }
 
 // chatter reports ARP, neighbour and router discovery, and multicast

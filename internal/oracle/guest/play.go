@@ -3,28 +3,34 @@ package main
 import (
 	"errors"
 	"fmt"
-	"os"
 	"os/exec"
-	"path/filepath"
-	"slices"
 	"strings"
 	"time"
 
 	"github.com/lvx-lb/lvx/internal/oracle/record"
-	"github.com/lvx-lb/lvx/service"
 	"golang.org/x/sys/unix"
 )
 
 // mostTries is how often a scenario is played until no step is late.
 const mostTries = 3
 
-// director is the kernel, without and with services.
+// director is a machine that scenarios are played to.
 type director struct {
+	subject
 	kernel string
-	sides  [2]taps
-	rules  *service.Set  // by which it marks packets
-	marked bool          // it may, by some
+	sides  []taps        // each gets every frame; the last one has the services
 	began  time.Duration // the scenario
+}
+
+// subject is who has the services: the kernel, or lvx.
+type subject interface {
+	renew() error // as if there had been no scenario before
+	command(words []string, input string) (output string, code int, err error)
+	list(r *record.Result) error
+	// arriving returns a frame as a tap takes it, behind a struct virtio_net_hdr.
+	arriving(f record.Frame) []byte
+	settles() time.Duration // what a step needs, however late it came
+	end() error
 }
 
 func now() time.Duration {
@@ -33,7 +39,7 @@ func now() time.Duration {
 	return time.Duration(ts.Nano())
 }
 
-// play carries out a scenario on a kernel that has forgotten all others. Every
+// play carries out a scenario on a director that has forgotten all others. Every
 // step begins when it is due, so that timers run out where its author meant
 // them to; should one be late, the scenario is played again.
 func (d *director) play(s *record.Scenario) error {
@@ -49,7 +55,7 @@ func (d *director) play(s *record.Scenario) error {
 }
 
 func (d *director) once(s *record.Scenario) error {
-	if err := d.forget(); err != nil {
+	if err := d.renew(); err != nil {
 		return err
 	}
 	if err := d.wait(now()+time.Millisecond, &record.Result{}); err != nil {
@@ -61,7 +67,7 @@ func (d *director) once(s *record.Scenario) error {
 		step.Result = &record.Result{At: now() - d.began}
 		err := d.step(step)
 		if err == nil {
-			err = d.wait(d.began+step.Due+step.Takes(), step.Result)
+			err = d.wait(max(d.began+step.Due+step.Takes(), now()+d.settles()), step.Result)
 		}
 		if err != nil {
 			return fmt.Errorf("step %d: %w", i+1, err)
@@ -76,29 +82,29 @@ func (d *director) step(s *record.Step) error {
 	case len(s.Frames) > 0:
 		for _, f := range s.Frames {
 			for _, side := range d.sides {
-				if err := side.bring(s.NIC, f); err != nil {
+				if err := side.bring(s.NIC, d.arriving(f)); err != nil {
 					return err
 				}
 			}
 		}
-	case len(s.Command) > 0 && s.Command[0] == "mark":
-		return d.mark(s)
 	case len(s.Command) > 0:
-		cmd := exec.Command(s.Command[0], s.Command[1:]...)
-		cmd.Stdin = strings.NewReader(s.Input)
-		out, err := cmd.CombinedOutput()
-		if cmd.ProcessState == nil {
-			return err
-		}
-		r.Code, r.Output = cmd.ProcessState.ExitCode(), string(out)
-	case s.List:
 		var err error
-		if r.Services, err = lines("/proc/thread-self/net/ip_vs", 3); err == nil {
-			r.Conns, err = lines("/proc/thread-self/net/ip_vs_conn", 1)
-		}
+		r.Output, r.Code, err = d.command(s.Command, s.Input)
 		return err
+	case s.List:
+		return d.list(r)
 	}
 	return nil
+}
+
+// carryOut runs a program.
+func carryOut(cmd *exec.Cmd, input string) (output string, code int, err error) {
+	cmd.Stdin = strings.NewReader(input)
+	out, err := cmd.CombinedOutput()
+	if cmd.ProcessState == nil {
+		return "", 0, err
+	}
+	return string(out), cmd.ProcessState.ExitCode(), nil
 }
 
 // wait lets time go by until end and takes what leaves meanwhile. Idle time is
@@ -128,85 +134,14 @@ func (d *director) wait(end time.Duration, r *record.Result) error {
 			return nil
 		}
 		at := now() - d.began
-		if r.Plain, err = d.sides[0].take(at, r.Plain); err != nil {
-			return err
+		last := len(d.sides) - 1
+		for _, side := range d.sides[:last] {
+			if r.Plain, err = side.take(at, r.Plain); err != nil {
+				return err
+			}
 		}
-		if r.Out, err = d.sides[1].take(at, r.Out); err != nil {
-			return err
-		}
-	}
-}
-
-// lines reads a list of the kernel without its heading.
-func lines(name string, heading int) ([]string, error) {
-	text, err := os.ReadFile(name)
-	if err != nil {
-		return nil, err
-	}
-	all := strings.Split(strings.TrimRight(string(text), "\n"), "\n")
-	for i := range all {
-		all[i] = strings.Join(strings.Fields(all[i]), " ")
-	}
-	return all[min(heading, len(all)):], nil
-}
-
-// modules are those that remember something, in the order in which they need
-// each other.
-var modules = []string{"nf_conntrack", "nf_nat", "ipvs/ip_vs", "ipvs/ip_vs_rr", "ipvs/ip_vs_wrr", "ipvs/ip_vs_lc", "ipvs/ip_vs_wlc",
-	"ipvs/ip_vs_fo", "ipvs/ip_vs_ovf", "ipvs/ip_vs_lblc", "ipvs/ip_vs_lblcr", "ipvs/ip_vs_dh", "ipvs/ip_vs_sh", "ipvs/ip_vs_mh",
-	"ipvs/ip_vs_sed", "ipvs/ip_vs_nq", "ipvs/ip_vs_ftp"}
-
-// forget makes the kernel forget marks, services, connections, timeouts and
-// settings.
-func (d *director) forget() error {
-	if d.rules = service.NewSet(service.Marks); d.marked {
-		if err := d.lay(); err != nil {
+		if r.Out, err = d.sides[last].take(at, r.Out); err != nil {
 			return err
 		}
 	}
-	// Connections end with their servers then, and with them what holds modules.
-	_ = os.WriteFile("/proc/sys/net/ipv4/vs/expire_nodest_conn", []byte("1"), 0)
-	if out, err := exec.Command("ipvsadm", "-C").CombinedOutput(); err != nil {
-		return fmt.Errorf("clear services: %w: %s", err, out)
-	}
-	for _, name := range slices.Backward(modules) {
-		if err := remove(filepath.Base(name)); err != nil {
-			return fmt.Errorf("remove %s: %w", name, err)
-		}
-	}
-	for _, name := range modules {
-		if err := load(name); err != nil {
-			return fmt.Errorf("load %s: %w", name, err)
-		}
-	}
-	// Of connections of FTP it would drop what is beyond the window.
-	return os.WriteFile("/proc/sys/net/netfilter/nf_conntrack_tcp_be_liberal", []byte("1"), 0)
-}
-
-// remove waits until the module is out of use: the kernel lets go of deleted
-// services and their connections a little later.
-func remove(name string) error {
-	for pause := 10 * time.Millisecond; ; pause *= 2 {
-		err := unix.DeleteModule(name, 0)
-		if err == nil || errors.Is(err, unix.ENOENT) {
-			return nil
-		}
-		if !errors.Is(err, unix.EAGAIN) && !errors.Is(err, unix.EBUSY) || pause > time.Hour {
-			return err
-		}
-		time.Sleep(pause)
-	}
-}
-
-func load(name string) error {
-	found, err := filepath.Glob("/lib/modules/*/kernel/net/netfilter/" + name + ".ko")
-	if err != nil || len(found) != 1 {
-		return fmt.Errorf("found %q: %w", found, os.ErrNotExist)
-	}
-	file, err := os.Open(found[0])
-	if err != nil {
-		return err
-	}
-	defer file.Close()
-	return unix.FinitModule(int(file.Fd()), "", 0)
 }

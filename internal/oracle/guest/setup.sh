@@ -1,4 +1,4 @@
-# The network of both directors. Neighbours are permanent, with the MAC
+# The network of all three directors. Neighbours are permanent, with the MAC
 # address that the twin derives from an address: 0a, its length, its last four
 # bytes. Only 10.1.0.99 is nobody's.
 set -e
@@ -35,5 +35,7 @@ director
 sysctl -qw vm.stat_interval=3600 vm.dirty_writeback_centisecs=0 || true
 # Here every packet to a service is an error: do not run out of answers.
 sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=100000
-ip netns add ipvs
-director "ip netns exec ipvs"
+for side in ipvs lvx; do
+	ip netns add $side
+	director "ip netns exec $side"
+done

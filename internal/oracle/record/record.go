@@ -40,7 +40,8 @@ type Step struct {
 	Result  *Result       `json:"result,omitempty"`
 }
 
-// Result is what the kernel made of a Step.
+// Result is what the kernel made of a Step, or lvx. Services and Conns are lines
+// of the kernel's lists, or what the ipvsadm of lvx printed.
 type Result struct {
 	At       time.Duration `json:"at"` // when the step began, since the scenario began
 	Code     int           `json:"code,omitempty"`
