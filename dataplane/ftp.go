@@ -66,11 +66,21 @@ func (w *Worker) converse(b *Batch, i int, rec *conntrack.Record, s *Server) boo
 // careful reports whether FTP is treated with more care than IPVS has.
 func (w *Worker) careful() bool { return w.config.Deviations.Has(service.CarefulFTP) }
 
-// request notes what the client of packet i asks for. Data connections from
-// and to others than the two parties are none.
+// heeds reports whether r of a client is to be heard. Data connections to others
+// than the two parties are none, but as IPVS has it.
+func (w *Worker) heeds(r *ftp.Request, client packet.Addr) bool {
+	switch r.Mode {
+	case ftp.Active:
+		return r.Client.Addr == client || r.Client.Addr.Is4() == client.Is4() && !w.careful()
+	case ftp.Passive:
+		return client.Is4()
+	}
+	return r.Mode != ftp.None
+}
+
+// request notes what the client of packet i asks for.
 func (w *Worker) request(b *Batch, i int, rec *conntrack.Record, s *Server, r ftp.Request) bool {
-	client := b.client[i]
-	if r.Mode == ftp.None || r.Mode == ftp.Active && r.Client.Addr != client.Addr || r.Mode == ftp.Passive && !client.Addr.Is4() {
+	if !w.heeds(&r, b.client[i].Addr) {
 		return true
 	}
 	f, x := w.config.ftp, &w.sides[b.conn[i]]

@@ -41,8 +41,8 @@ var deviations = [...]Deviation{
 		LVX:  "an incomplete datagram waits 5 s for its rest",
 	}, {
 		Name: "careful-ftp", Switch: CarefulFTP, Default: true,
-		IPVS: "FTP is read where a packet begins; an answer that comes again names the server; any packet of the two ends begins a data connection",
-		LVX:  "every line of FTP is read; an answer that comes again names the VIP again; a SYN begins a data connection",
+		IPVS: "FTP is read where a packet begins; PORT may name any address; an answer that comes again names the server; any packet of the two ends begins a data connection",
+		LVX:  "every line of FTP is read; a client can name its own address only; an answer that comes again names the VIP again; a SYN begins a data connection",
 	}, {
 		IPVS: "`ipvsadm -a` without `-m` is direct routing",
 		LVX:  "it is refused",
@@ -84,8 +84,8 @@ var deviations = [...]Deviation{
 		LVX:  "it takes the data connections that its control connections tell of",
 		Why:  "steering would take every TCP packet to the VIP and from the servers; a persistent service of port 0 does that for who needs it",
 	}, {
-		IPVS: "FTP data connections may go to any address that PORT or 227 names",
-		LVX:  "a client can name its own address only, a server its own or the VIP",
+		IPVS: "FTP data connections may go to any address that 227 names",
+		LVX:  "a server can name its own address or the VIP",
 		Why:  "other addresses are for attacks (RFC 2577)",
 	}, {
 		IPVS: "netfilter's connection tracking, which FTP needs, drops of FTP's connections what it finds invalid",
