@@ -170,7 +170,7 @@ func (a *author) begin() {
 			a.remark("packets marked", "add", rule)
 		}
 	}
-	if a.IntN(5) == 0 {
+	if a.IntN(4) == 0 {
 		input.WriteString("-A -t 203.0.113.101:21 -s rr\n-a -t 203.0.113.101:21 -r 10.1.0.11:21 -m\n-a -t 203.0.113.101:21 -r 10.1.0.12:2121 -m\n")
 		a.talks = []*talk{}
 	}

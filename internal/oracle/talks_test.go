@@ -63,8 +63,12 @@ func (a *author) converse(name string) {
 		{"NOOP", "200 NOOP ok."}, {"TYPE I", "200 Type set to I."},
 		{"PASV", fmt.Sprintf("227 Entering Passive Mode (<%s=%s>).", six(t.real.Addr()), six(t.virtual.Addr()))},
 		{"EPSV", fmt.Sprintf("229 Entering Extended Passive Mode (|||%d|)", port)},
-		{"PORT " + six(t.client.Addr()), "200 PORT command successful."},
-		{fmt.Sprintf("EPRT |1|%v|%d|", t.client.Addr(), port), "200 EPRT command successful."},
+	}
+	// IPVS would take up a connection that was there.
+	waits := netip.AddrPortFrom(t.client.Addr(), port)
+	if !slices.ContainsFunc(a.conns(), func(c conn) bool { return c.client == waits && c.state != "LISTEN" }) {
+		asks = append(asks, [2]string{"PORT " + six(waits.Addr()), "200 PORT command successful."},
+			[2]string{fmt.Sprintf("EPRT |1|%v|%d|", waits.Addr(), port), "200 EPRT command successful."})
 	}
 	ask := choose(a, asks...)
 	a.send(name, t.says(ofClient, "PA", ask[0]+"\r\n"))
@@ -73,13 +77,16 @@ func (a *author) converse(name string) {
 	}
 	if a.IntN(8) > 0 {
 		a.send(name, t.says(ofServer, "PA", ask[1]+"\r\n"))
+		if a.IntN(6) == 0 {
+			a.send(name, &t.ends[ofServer].last)
+		}
 		a.send(name, t.says(ofClient, "A", ""))
 	}
 }
 
 // transfer goes on with a data connection.
 func (a *author) transfer(name string) {
-	all := slices.DeleteFunc(a.conns(), func(c conn) bool { return a.talks == nil || c.virtual.Port() == 21 || !c.isData() })
+	all := slices.DeleteFunc(a.conns(), func(c conn) bool { return !c.isData() })
 	if len(all) == 0 {
 		return
 	}
