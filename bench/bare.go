@@ -65,7 +65,7 @@ func Bare(ctx context.Context, public, private string, ready func()) (err error)
 			worked = true
 			continue
 		}
-		if !worked || xsk.Nap(epoll, events, time.Millisecond) == 0 { // as a worker sleeps
+		if !worked || xsk.Nap(epoll, events, 8*time.Millisecond) == 0 { // as a worker sleeps
 			unix.EpollWait(epoll, events, 100)
 		}
 		worked = false

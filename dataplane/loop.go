@@ -14,10 +14,11 @@ import (
 // sleepSlice is the longest sleep: one slot of the timer wheel.
 const sleepSlice = 100 * time.Millisecond
 
-// napSlice is the longest nap. Under load the next frame comes sooner. From an
-// ordinary system call of that length Go's scheduler would take the processor
-// back and give it out again, with two switches of threads for each.
-const napSlice = time.Millisecond
+// napSlice is the longest nap, a bit less than Go's scheduler lets anybody keep a
+// processor. Under load the next frame comes sooner. From an ordinary system call
+// the scheduler would take the processor back and give it out again, with two
+// switches of threads for each, and its own thread would look every 20 µs.
+const napSlice = 8 * time.Millisecond
 
 // ErrRunning tells that a worker is run by somebody else.
 var ErrRunning = errors.New("worker is running")
