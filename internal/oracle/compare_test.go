@@ -43,7 +43,9 @@ type comparison struct {
 // what follows the first is mostly its consequence.
 func replay(t testing.TB, s *record.Scenario, f *fault, counted *tally) []difference {
 	t.Helper()
-	return (&comparison{twin: newTwin(t, f), t: t, scenario: s, tally: counted}).compare()
+	c := &comparison{twin: newTwin(t, f), t: t, scenario: s, tally: counted}
+	defer c.close()
+	return c.compare()
 }
 
 func (c *comparison) compare() []difference {

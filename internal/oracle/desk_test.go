@@ -20,8 +20,8 @@ import (
 // talks to it through a socket. It implements admin.Director.
 type desk struct{ *twin }
 
-// open has the tool of package admin served.
-func (d desk) open(t testing.TB) (socket string) {
+// open has the tool of package admin served until close.
+func (d desk) open(t testing.TB) (socket string, close func()) {
 	t.Helper()
 	socket = filepath.Join(t.TempDir(), "lvx.sock")
 	server, err := admin.Listen(socket)
@@ -31,19 +31,18 @@ func (d desk) open(t testing.TB) (socket string) {
 	ctx, stop := context.WithCancel(context.Background())
 	served := make(chan error)
 	go func() { served <- server.Serve(ctx, d) }()
-	t.Cleanup(func() {
+	return socket, func() {
 		stop()
 		<-served
 		server.Close()
-	})
-	return socket
+	}
 }
 
 // ask gives a command line to the tool and returns what it prints.
 func (d desk) ask(t testing.TB, words []string, input string) (output string, code int) {
 	t.Helper()
 	if d.socket == "" {
-		d.twin.socket = d.open(t)
+		d.twin.socket, d.twin.shut = d.open(t)
 	}
 	if d.fault.onCommand != nil {
 		var lines strings.Builder

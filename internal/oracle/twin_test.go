@@ -34,6 +34,7 @@ type twin struct {
 
 	timers  *timers
 	socket  string        // where lvx's ipvsadm finds it
+	shut    func()        // ends that, if it was begun
 	expired uint64        // connections that ended before the scenario began
 	up      []record.Left // passed up to the kernel since the last look
 }
@@ -46,10 +47,9 @@ func newTwin(t testing.TB, f *fault) *twin {
 	x := &twin{hops: dataplane.NewHops(), set: *service.NewSet(dataplane.Features), fault: &fault{}, now: time.Second, timers: newTimers()}
 	pool := nic.NewPool(512, 4096)
 	var err error
-	if x.table, err = conntrack.New(conntrack.Config{Capacity: 600, Seed: 1}); err != nil {
+	if x.table, err = conntrack.New(conntrack.Config{Capacity: 600, Memory: make([]byte, conntrack.Bytes(600)), Seed: 1}); err != nil {
 		t.Fatal(err)
 	}
-	t.Cleanup(func() { _ = x.table.Close() })
 	setup := dataplane.Setup{Pool: pool, Fill: 128, Table: x.table, Hops: x.hops, Routes: routes, Upward: x, Seed: 1,
 		Limits: dataplane.Limits{Fragments: 128}}
 	for c := range pool.Chunks() {
@@ -75,6 +75,14 @@ func newTwin(t testing.TB, f *fault) *twin {
 	x.fault, x.expired = f, x.worker.Counters.Expired
 	x.setTimeouts()
 	return x
+}
+
+// close ends what goes on beside the twin. Thousands live one after the other
+// in one test.
+func (x *twin) close() {
+	if x.shut != nil {
+		x.shut()
+	}
 }
 
 // epoch is when the guest's clock began, on the twin's.
