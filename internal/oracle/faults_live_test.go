@@ -49,8 +49,12 @@ func findLiveFaults(t *testing.T, guest *vm.Machine, recording []*record.Scenari
 	}
 }
 
+// sh runs a shell command in the guest, if there is one.
 func sh(t *testing.T, guest *vm.Machine, command string) {
 	t.Helper()
+	if command == "" {
+		return
+	}
 	if out, code, err := guest.Run(command, forever); code != 0 || err != nil {
 		t.Fatalf("%s: status %d: %s %v", command, code, out, err)
 	}
