@@ -33,7 +33,7 @@ func misread(name, word, instead string) *fault {
 func markFaults() []*fault {
 	return []*fault{
 		instead("a range of ports is marked but for its last", "tcp 80-81 ", "tcp 80 "),
-		instead("marks of one protocol are for all", " tcp 80 ", " any 80 ", " tcp 443 ", " any 443 "),
+		instead("marks of one protocol are for all", " tcp 80-81 ", " any 80-81 "),
 		instead("rules of another NIC count", " on prv0 ", " "),
 	}
 }
