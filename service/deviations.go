@@ -100,6 +100,14 @@ var deviations = [...]Deviation{
 		LVX:  "they need it",
 		Why:  "steering takes awaited ports at addresses of services, and a mark has none",
 	}, {
+		IPVS: "a number above 255 in PORT is taken without its upper bits: 350 is 94",
+		LVX:  "such a request goes on as it came",
+		Why:  "it names no address",
+	}, {
+		IPVS: "PORT that names the client's end of a data connection which has ended takes up that connection",
+		LVX:  "another one is expected beside it",
+		Why:  "the server begins a new one",
+	}, {
 		IPVS: "FTP data connections are expected while there is memory",
 		LVX:  "8 are expected at a time of one control connection, 4,096 of all, which are at most 65,536",
 		Why:  "nothing here grows without bound",
