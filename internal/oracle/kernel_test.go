@@ -36,7 +36,7 @@ func fixed(t testing.TB) []*record.Scenario {
 func plan(t *testing.T) []*record.Scenario {
 	t.Helper()
 	all := fixed(t)
-	seeds, first := 160, uint64(1)
+	seeds, first := 120, uint64(1)
 	if os.Getenv("IPVS_SHORT") != "" {
 		seeds = 30
 	}

@@ -34,7 +34,7 @@ director
 # Idle time is what takes longest: as little as possible is to happen in it.
 sysctl -qw vm.stat_interval=3600 vm.dirty_writeback_centisecs=0 || true
 # Here every packet to a service is an error: do not run out of answers.
-sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=100000
+sysctl -qw net.ipv4.icmp_ratelimit=0 net.ipv6.icmp.ratelimit=0 net.ipv4.icmp_msgs_per_sec=100000 net.ipv4.icmp_msgs_burst=100000 net.ipv4.route.error_cost=0
 for side in ipvs lvx; do
 	ip netns add $side
 	director "ip netns exec $side"
