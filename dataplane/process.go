@@ -52,9 +52,7 @@ type Batch struct {
 // Process decides on every frame of b. What is to be sent waits in the
 // worker's egress, what is held among the held; the rest is for settle.
 func (w *Worker) Process(b *Batch) {
-	if !b.whole {
-		w.pool.Prefetch(b.frames[:b.n])
-	}
+	w.pool.Prefetch(b.frames[:b.n])
 	w.parse(b)
 	w.table.Prefetch(b.hash[:b.n]) // of a packet without a hash any, which does no harm
 	b.rest = 0
@@ -138,8 +136,9 @@ func (w *Worker) classify(b *Batch, i int) {
 	}
 }
 
-// aim decides whose table line packet i needs, if it may have a connection. A destination that is a service
-// says that the source is the client. Else the packet is taken for an answer.
+// aim decides whose table line packet i needs, if it may have a connection. A
+// destination that is a service says that the source is the client. Else the
+// packet is taken for an answer.
 func (w *Worker) aim(b *Batch, i int) {
 	if b.kinds[i] != kindFlow && b.kinds[i] != kindError {
 		return

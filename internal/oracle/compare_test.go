@@ -43,12 +43,12 @@ type comparison struct {
 // what follows the first is mostly its consequence.
 func replay(t testing.TB, s *record.Scenario, f *fault, counted *tally) []difference {
 	t.Helper()
-	c := &comparison{twin: newTwin(t, f), t: t, scenario: s, tally: counted}
-	defer c.close()
-	return c.compare()
+	return (&comparison{twin: newTwin(t, f), t: t, scenario: s, tally: counted}).compare()
 }
 
+// compare goes through all steps, and ends the twin.
 func (c *comparison) compare() []difference {
+	defer c.close()
 	s := c.scenario
 	for _, played := range []*record.Scenario{s, cmp.Or(c.ran, s)} {
 		if played.Late() > record.MostLate {

@@ -96,9 +96,7 @@ func (l *live) follow(t *testing.T, guest *vm.Machine, n int, played []*record.S
 // differences.
 func agrees(t testing.TB, kernel, ran *record.Scenario, counted *tally) []difference {
 	t.Helper()
-	c := &comparison{twin: newTwin(t, nil), t: t, scenario: kernel, ran: ran, tally: counted}
-	defer c.close()
-	return c.compare()
+	return (&comparison{twin: newTwin(t, nil), t: t, scenario: kernel, ran: ran, tally: counted}).compare()
 }
 
 func (l *live) String() string {
