@@ -89,6 +89,10 @@ func (d *Director) followNICs(lost bool) error {
 			}
 			continue
 		}
+		if l.Name != n.name {
+			d.log.Warn("a NIC was renamed; mark rules call it by its old name until lvx is started again", "was", n.name, "is", l.Name)
+			n.name = l.Name
+		}
 		n.macs = l.MACs
 		errs = append(errs, d.steering.SetMACs(n.ifindex, l.MACs))
 		n.lost = n.lost || lost && forgetsProgram[n.driver]

@@ -24,10 +24,12 @@ type settings struct {
 	path string // "" = not noted
 	log  *slog.Logger
 	note settingsNote
+	veth bool // there is one for the way back
 }
 
 // machine is where settings are changed.
 type machine interface {
+	Link(ifindex int) (route.Link, error)
 	SendRedirects(nic string) (bool, error)
 	SetSendRedirects(nic string, on bool) error
 	Offloads(nic string) (xsk.Offload, error)
@@ -67,6 +69,10 @@ type settingsNote struct {
 	Placing map[string]rss.Saved `json:"placing,omitempty"`
 	// VIPs are the addresses that were added, with the name of their link.
 	VIPs map[netip.Addr]string `json:"vips,omitempty"`
+	// Veth tells that there is a veth for the way back.
+	Veth bool `json:"veth,omitempty"`
+	// Links are the numbers of the links that are named above: names change.
+	Links map[string]int `json:"links,omitempty"`
 }
 
 // openSettings reads what a director that crashed has left.
@@ -128,8 +134,13 @@ func (s *settings) change(m machine, l *links) error {
 // look notes what is going to be changed.
 func (s *settings) look(m machine, l *links) error {
 	names := []string{route.All}
+	s.note.Veth = s.veth
+	for _, n := range l.nics {
+		s.note.Links[n.name] = n.ifindex
+	}
 	for _, f := range l.list {
 		names = append(names, f.name)
+		s.note.Links[f.name] = f.ifindex
 		if f.key.NTags == 0 {
 			continue
 		}
@@ -205,27 +216,41 @@ func (s *settings) restore(m machine) error {
 		}
 	}
 	for _, name := range s.note.Redirects {
-		put(m.SetSendRedirects(name, true))
+		put(m.SetSendRedirects(s.called(m, name), true))
 	}
 	for name, was := range s.note.Offloads {
-		put(m.SetOffloads(name, was, true))
+		put(m.SetOffloads(s.called(m, name), was, true))
 	}
 	for name, was := range s.note.Moderation {
-		put(m.SetModeration(name, was))
+		put(m.SetModeration(s.called(m, name), was))
 	}
 	put(s.putPlacingBack(m))
 	// Addresses are given back by vips, which may go on with them.
-	s.note = settingsNote{Offloads: map[string]xsk.Offload{}, Moderation: map[string]uint32{}, VIPs: s.note.VIPs}
-	if s.path != "" {
+	for vip, name := range s.note.VIPs {
+		s.note.VIPs[vip] = s.called(m, name)
+	}
+	s.note = settingsNote{Offloads: map[string]xsk.Offload{}, Moderation: map[string]uint32{}, Links: map[string]int{}, VIPs: s.note.VIPs}
+	switch {
+	case len(s.note.VIPs) > 0:
+		put(s.write())
+	case s.path != "":
 		put(os.Remove(s.path))
 	}
 	return errors.Join(errs...)
 }
 
+// called returns the name that a link has now.
+func (s *settings) called(m machine, name string) string {
+	if l, err := m.Link(s.note.Links[name]); err == nil {
+		return l.Name
+	}
+	return name
+}
+
 func (s *settings) putPlacingBack(m machine) error {
 	var errs []error
 	for name, was := range s.note.Placing {
-		if err := rss.Restore(m.Placing(name), was); !errors.Is(err, syscall.ENODEV) {
+		if err := rss.Restore(m.Placing(s.called(m, name)), was); !errors.Is(err, syscall.ENODEV) {
 			errs = append(errs, err)
 		}
 	}
@@ -247,7 +272,8 @@ func (s *settings) write() error {
 		err = os.Rename(s.path+".new", s.path)
 	}
 	if err != nil {
-		return fmt.Errorf("note settings to put back: %w", err)
+		os.Remove(s.path + ".new")
+		return fmt.Errorf("note settings to put back: %w; make room there, or name another --socket", err)
 	}
 	return nil
 }

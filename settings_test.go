@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"io"
 	"log/slog"
+	"net/netip"
 	"os"
 	"path/filepath"
 	"reflect"
@@ -26,6 +27,7 @@ type fakeMachine struct {
 	offloads  map[string]xsk.Offload
 	moderated map[string]uint32
 	placing   map[string]*fakePlacing
+	names     map[int]string
 	fixed     xsk.Offload // what no driver changes
 	refuse    string      // the NIC on which nothing can be changed
 	state     string      // the file that must be there at every change
@@ -35,6 +37,13 @@ type fakeMachine struct {
 func (m *fakeMachine) SendRedirects(nic string) (bool, error)   { return m.redirects[nic], nil }
 func (m *fakeMachine) Placing(nic string) rss.NIC               { return m.placing[nic] }
 func (m *fakeMachine) Offloads(nic string) (xsk.Offload, error) { return m.offloads[nic], nil }
+
+func (m *fakeMachine) Link(ifindex int) (route.Link, error) {
+	if name, there := m.names[ifindex]; there {
+		return route.Link{Name: name}, nil
+	}
+	return route.Link{}, route.ErrNoLink
+}
 
 func (m *fakeMachine) Moderation(nic string) (uint32, error) { return m.moderated[nic], nil }
 
@@ -167,6 +176,33 @@ func TestTwoCrashesLoseNoSetting(t *testing.T) {
 		t.Fatal(err)
 	}
 	m.want(t, "after two crashes", bothVLAN, true)
+}
+
+func TestALinkThatWasRenamedIsPutBackByItsNewName(t *testing.T) {
+	s, m, l, cfg := settingsLab(t)
+	l.nics[0].ifindex, l.list[0].ifindex = 2, 3
+	if err := s.change(m, l); err != nil {
+		t.Fatal(err)
+	}
+	vip := netip.MustParseAddr("192.0.2.1")
+	if err := s.noteVIPs(map[netip.Addr]string{vip: "eth0.10"}); err != nil {
+		t.Fatal(err)
+	}
+	m.names = map[int]string{2: "wan", 3: "clients"}
+	m.offloads["wan"], m.redirects["clients"] = m.offloads["eth0"], m.redirects["eth0.10"]
+	delete(m.offloads, "eth0")
+	delete(m.redirects, "eth0.10")
+	s = reopen(t, cfg)
+	if err := s.restore(m); err != nil {
+		t.Fatal(err)
+	}
+	if m.offloads["wan"] != bothVLAN || !m.redirects["clients"] || s.note.VIPs[vip] != "clients" {
+		t.Errorf("offloads %v, redirects %v, VIPs %v", m.offloads, m.redirects, s.note.VIPs)
+	}
+	// Who added the address has not removed it yet.
+	if _, noted := reopen(t, cfg).note.VIPs[vip]; !noted {
+		t.Error("the address is not noted any more")
+	}
 }
 
 func TestOffloadsThatWereOffStayOff(t *testing.T) {

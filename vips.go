@@ -65,7 +65,7 @@ func (v *vips) follow(set *service.Set, running bool) (warnings []string, err er
 		case !v.add || len(v.public) == 0:
 			if !v.warned[vip] {
 				v.warned[vip] = true
-				warnings = append(warnings, fmt.Sprintf("no NIC has the address %v; clients will not find it until somebody adds it (or use --add-vips)", vip))
+				warnings = append(warnings, v.missing(vip))
 			}
 		case running:
 			absent = append(absent, vip)
@@ -79,6 +79,12 @@ func (v *vips) follow(set *service.Set, running bool) (warnings []string, err er
 		warnings, v.unsure = append(warnings, v.unfound(set)...), false
 	}
 	return warnings, errors.Join(v.put(absent, v.firstPublic()), v.drop(left))
+}
+
+// missing says what to do for a VIP that nobody has.
+func (v *vips) missing(vip netip.Addr) string {
+	return fmt.Sprintf("no NIC has the address %v; clients will not find it until somebody adds it (ip addr add %v/%d dev %s, or lvx run --add-vips)",
+		vip, vip, vip.BitLen(), v.links.list[0].name)
 }
 
 // count goes on to another set: how many services, and mark rules that lead to
@@ -225,12 +231,18 @@ func (v *vips) put(list []netip.Addr, ifindex int) error {
 		_, again[vip] = v.added[vip]
 		v.added[vip] = ifindex
 	}
-	noted, errs, added := v.noteAdded(), []error{}, list[:0:0]
-	for _, vip := range list {
-		err := noted
-		if err == nil {
-			err = v.mirror.AddAddress(ifindex, vip)
+	if err := v.noteAdded(); err != nil {
+		for vip, was := range again {
+			v.open[vip] = true
+			if !was {
+				delete(v.added, vip)
+			}
 		}
+		return err
+	}
+	errs, added := []error{}, list[:0:0]
+	for _, vip := range list {
+		err := v.mirror.AddAddress(ifindex, vip)
 		if err == nil {
 			added = append(added, vip)
 			continue

@@ -1,6 +1,7 @@
 package lvx
 
 import (
+	"errors"
 	"fmt"
 	"math/rand/v2"
 	"runtime"
@@ -39,8 +40,15 @@ func (d *Director) openWorkers() (err error) {
 	if d.rings.generic() {
 		// A frame injected at its NIC would meet generic steering again.
 		d.way, err = bpf.NewWayBackVeth(d.cfg.Name, d.cfg.Name+"p")
+		d.settings.veth = true
 	} else {
 		d.way, err = bpf.NewWayBack()
+		if d.settings.note.Veth { // of a director that crashed
+			err = errors.Join(err, bpf.RemoveVeth(d.cfg.Name))
+		}
+	}
+	if errors.Is(err, bpf.ErrName) {
+		err = fmt.Errorf("%w; give the director another name (--name)", err)
 	}
 	if err != nil {
 		return err

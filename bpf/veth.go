@@ -126,6 +126,23 @@ func (v *veth) readdress(frame []byte) []byte {
 
 func isTag(ethertype uint16) bool { return ethertype == 0x8100 || ethertype == 0x88a8 }
 
+// RemoveVeth removes the pair that a way back for generic XDP has left in the
+// network namespace of the calling thread, by a crash. It leaves what is there
+// and not lvx's.
+func RemoveVeth(name string) error {
+	l, err := netlink.LinkByName(name)
+	if errors.As(err, new(netlink.LinkNotFoundError)) || err == nil && l.Attrs().Alias != vethAlias {
+		return nil
+	}
+	if err == nil {
+		err = netlink.LinkDel(l)
+	}
+	if err != nil {
+		return fmt.Errorf("remove %s: %w", name, err)
+	}
+	return nil
+}
+
 // remove deletes the pair by its index: a name may be somebody else's by now.
 func (v *veth) remove() error {
 	l, err := netlink.LinkByIndex(v.index)

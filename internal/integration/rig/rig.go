@@ -187,6 +187,14 @@ func (r *Rig) Kill() {
 	<-r.director.Done()
 }
 
+// Hangup ends the director as the end of its terminal does.
+func (r *Rig) Hangup() error {
+	if err := r.director.Signal(syscall.SIGHUP); err != nil {
+		return err
+	}
+	return r.director.Wait()
+}
+
 // PID is the director's process id.
 func (r *Rig) PID() int { return r.director.PID() }
 

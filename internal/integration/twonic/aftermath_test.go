@@ -61,6 +61,41 @@ func TestADeletedNICIsNamedAndTheRestGoesOn(t *testing.T) {
 	r.Stop()
 }
 
+// left returns what of a director can be found on its machine.
+func left(r *rig.Rig, nic string) string {
+	return r.Run(r.Director, "sh", "-c", "ip -o link | grep -o xdp; ip -o address show dev "+nic+" | grep 111; sysctl -n net.ipv4.conf.all.send_redirects net.ipv4.conf."+nic+".send_redirects; true")
+}
+
+func TestTheEndOfItsTerminalEndsADirectorInOrder(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	before := left(r, r.Public)
+	r.Direct("--add-vips")
+	r.Rules("-A -t 172.25.8.111:80 -s rr")
+	r.Balanced()
+	if err := r.Hangup(); err != nil {
+		t.Error(err)
+	}
+	if after := left(r, r.Public); after != before {
+		t.Errorf("before:\n%safter:\n%s", before, after)
+	}
+}
+
+func TestARenamedNICGoesOnAndGetsItsSettingsBack(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	before := left(r, r.Public)
+	r.Direct("--add-vips")
+	r.Rules(append(r.V4().Services("-t", "80", "rr", "8080"), "-A -t 172.25.8.111:80 -s rr")...)
+	// Before Linux 6.2 only a NIC that is down can be renamed.
+	r.Run(r.Director, "sh", "-c", "ip link set pub0 name wan0 || { ip link set pub0 down && ip link set pub0 name wan0 && ip link set wan0 up; }")
+	r.Until("the log tells the new name", func() bool { return strings.Contains(r.Log(), "wan0") })
+	r.Nginx(t.TempDir(), "8080")
+	answers(r, url(r.VIP, "80"), 2)
+	r.Stop()
+	if after := left(r, "wan0"); after != before {
+		t.Errorf("before:\n%safter:\n%s", before, after)
+	}
+}
+
 func TestANoteThatCannotBeReadIsNamed(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
 	path := filepath.Join(r.Dir, "nic.json")
