@@ -184,7 +184,7 @@ func (d *Director) afterwards(edits []service.Edit) (warnings []string) {
 			zeroed[e.Service.Key] = true
 		case service.AddServer, service.EditServer:
 			if server := e.Server.Address.Addr(); r.linksTo(server) == 0 {
-				warnings = append(warnings, fmt.Sprintf("no route to server %v leads over a NIC of the director", server))
+				warnings = append(warnings, d.astray(server))
 			}
 		}
 	}

@@ -15,7 +15,7 @@ import (
 	"github.com/lvx-lb/lvx/service"
 )
 
-// What New may refuse with; the error says which NIC and what to do.
+// What New and Run may refuse with; the error says which NIC and what to do.
 var (
 	ErrNIC     = errors.New("NIC cannot be used")
 	ErrMode    = errors.New("mode is not available")

@@ -13,7 +13,7 @@
 //	})
 //	err = d.Run(ctx) // forwards until ctx ends
 //
-// It needs the rights that AF_XDP needs: CAP_NET_ADMIN, CAP_NET_RAW and
-// CAP_BPF, in practice root. The packages below it can be used alone:
-// dataplane processes bytes without any right.
+// It needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and
+// CAP_IPC_LOCK. The packages below it can be used alone: dataplane processes
+// bytes without any right.
 package lvx

@@ -42,9 +42,12 @@ func hasRules(list io.Reader) bool {
 
 // explainKernel says in words what a kernel's refusal usually means.
 func explainKernel(err error) error {
+	const rights = "lvx needs root, or CAP_NET_ADMIN, CAP_NET_RAW, CAP_BPF, CAP_PERFMON and CAP_IPC_LOCK, outside of user namespaces"
 	switch {
-	case errors.Is(err, unix.EPERM), errors.Is(err, unix.EACCES):
-		return fmt.Errorf("lvx needs root, or CAP_NET_ADMIN, CAP_NET_RAW and CAP_BPF: %w", err)
+	case errors.Is(err, unix.EPERM): // what else it says is guessed
+		return fmt.Errorf("%s: %w", rights, unix.EPERM)
+	case errors.Is(err, unix.EACCES):
+		return fmt.Errorf("%s: %w", rights, err)
 	case errors.Is(err, unix.EAFNOSUPPORT):
 		return fmt.Errorf("this kernel has no AF_XDP (CONFIG_XDP_SOCKETS, Linux 5.18 or newer): %w", err)
 	}
@@ -52,9 +55,12 @@ func explainKernel(err error) error {
 }
 
 // explainNIC names the NIC of an error, and the remedy where there is one.
-func explainNIC(name string, err error) error {
-	if errors.Is(err, bpf.ErrForeign) {
-		return fmt.Errorf("%s: %w; stop its owner (bpftool net shows it)", name, err)
+func explainNIC(n nicFacts, err error) error {
+	if !errors.Is(err, bpf.ErrForeign) {
+		return fmt.Errorf("%s: %w", n.name, err)
 	}
-	return fmt.Errorf("%s: %w", name, err)
+	if p, _ := bpf.Attached(n.ifindex); p.Name == bpf.ProgramName {
+		return fmt.Errorf("%s: %w; another lvx has this NIC, and a second one needs NICs of its own", n.name, err)
+	}
+	return fmt.Errorf("%s: %w; stop its owner (bpftool net shows it)", n.name, err)
 }

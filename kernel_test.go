@@ -41,7 +41,7 @@ func TestRefusalsOfTheKernelNameTheRemedy(t *testing.T) {
 	if got := explainKernel(unix.ENOMEM); got != unix.ENOMEM {
 		t.Errorf("what cannot be explained: %v", got)
 	}
-	if got := explainNIC("eth0", bpf.ErrForeign).Error(); !strings.HasPrefix(got, "eth0: ") || !strings.Contains(got, "bpftool net") {
+	if got := explainNIC(nicFacts{name: "eth0"}, bpf.ErrForeign).Error(); !strings.HasPrefix(got, "eth0: ") || !strings.Contains(got, "bpftool net") {
 		t.Errorf("a foreign program: %q", got)
 	}
 }

@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"net/netip"
 	"slices"
+	"strings"
 
 	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/dataplane"
@@ -59,7 +60,7 @@ func findLinks(m *route.Mirror, names []string) (*links, error) {
 func (l *links) add(m *route.Mirror, name string) error {
 	dev, err := m.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("%w: there is no NIC %q", ErrNIC, name)
+		return fmt.Errorf("%w: there is no NIC %q; there are %s", ErrNIC, name, there(m))
 	}
 	way, err := m.Egress(dev.Index)
 	if err != nil {
@@ -92,6 +93,18 @@ func (l *links) add(m *route.Mirror, name string) error {
 	}
 	l.list = append(l.list, linkFacts{name, dev.Index, at, bpf.Link{Ifindex: below.Index, Tags: way.Tags, NTags: way.NTags}})
 	return nil
+}
+
+// there lists the NICs of this machine, not too many.
+func there(m *route.Mirror) string {
+	const enough = 12
+	var names []string
+	for _, l := range m.Links() {
+		if !l.Loopback && len(names) < enough {
+			names = append(names, l.Name)
+		}
+	}
+	return strings.Join(names, ", ")
 }
 
 // unusable says why AF_XDP cannot work on a NIC, and what to do.

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"time"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lvx-lb/lvx/bpf"
 	"github.com/lvx-lb/lvx/nic/xsk"
 )
@@ -55,12 +57,17 @@ func (d *Director) openRings() error {
 		if err = d.tryMode(mode, queues); err == nil {
 			return nil
 		}
-		if errors.Is(err, bpf.ErrForeign) {
-			return err
+		// No other mode helps.
+		if errors.Is(err, bpf.ErrForeign) || errors.Is(err, xsk.ErrLocked) || errors.Is(err, unix.EPERM) {
+			return explainKernel(err)
 		}
 		refused = append(refused, fmt.Errorf("%v: %w", mode, err))
 	}
-	return explainKernel(fmt.Errorf("%w: %w", ErrMode, errors.Join(refused...)))
+	err = explainKernel(fmt.Errorf("%w: %w", ErrMode, errors.Join(refused...)))
+	if len(modes) == 1 {
+		err = fmt.Errorf("%w; without a mode of your choice lvx takes the best that there is", err)
+	}
+	return err
 }
 
 // queues counts the queues of each NIC.
@@ -120,7 +127,7 @@ func (d *Director) tryMode(mode xsk.Mode, before []int) (err error) {
 	}()
 	for _, n := range d.links.nics {
 		if err := d.steering.Attach(n.ifindex, mode == xsk.Generic); err != nil {
-			return explainNIC(n.name, err)
+			return explainNIC(n, err)
 		}
 	}
 	d.awaitCarrier()

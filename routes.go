@@ -3,6 +3,7 @@ package lvx
 import (
 	"context"
 	"errors"
+	"fmt"
 	"net/netip"
 	"time"
 
@@ -66,6 +67,20 @@ func (r reach) linksTo(server netip.Addr) uint64 {
 	}
 	r.known[server] = set
 	return set
+}
+
+// astray says of a server to which no NIC of the director leads where the
+// route leads.
+func (d *Director) astray(server netip.Addr) string {
+	n := d.mirror.Lookup(server, netip.Addr{}, 0, 0)
+	l, err := d.mirror.Link(n.Ifindex)
+	switch {
+	case n.Kind == route.Local:
+		return fmt.Sprintf("server %v is the director itself; packets for it are dropped, as lvx sends by NICs only", server)
+	case n.Kind == route.Unicast && err == nil:
+		return fmt.Sprintf("the route to server %v leads over %s, which is no NIC of the director; packets for it are dropped until that one is named, too (--private %s)", server, l.Name, l.Name)
+	}
+	return fmt.Sprintf("no route leads to server %v; packets for it are dropped until there is one", server)
 }
 
 // neighbourChanged tells the hops. It is called by the mirror's goroutine.

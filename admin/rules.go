@@ -97,7 +97,7 @@ func readRule(words []string, names *Names) (service.Edit, error) {
 	c, err := parse(words, names)
 	switch {
 	case err != nil && words[0][0] != '-':
-		return service.Edit{}, usage("%s is no rule", words[0])
+		return service.Edit{}, usage("%.40q is no rule", words[0])
 	case err != nil:
 		return service.Edit{}, err
 	case c.Unsupported != "":

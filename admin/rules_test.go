@@ -117,7 +117,7 @@ func TestWrongRulesAreNamedByFileAndLine(t *testing.T) {
 		"-R":                                     "-R is no rule",
 		"--help":                                 "--help is no rule",
 		"-A -t 192.0.2.1:80 --foo":               "--foo: unknown option",
-		"bogus":                                  "bogus is no rule",
+		"bogus":                                  `"bogus" is no rule`,
 	} {
 		if err := os.WriteFile(file, []byte(service80+rule+"\n"+service80), 0o600); err != nil {
 			t.Fatal(err)

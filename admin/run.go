@@ -24,9 +24,8 @@ func Run(ctx context.Context, args []string, stdin io.Reader, stdout, stderr io.
 	out := bufio.NewWriter(stdout)
 	t := tool{ctx: ctx, in: stdin, out: out, errs: stderr, socket: socket, names: names.orSystem()}
 	code, _ := t.line(args)
-	if err := out.Flush(); err != nil {
-		fmt.Fprintf(stderr, "write output: %v\n", err)
-		return max(code, exitList)
+	if err := out.Flush(); err != nil && code == 0 {
+		return t.fail(exitList, fmt.Sprintf("write output: %v", err))
 	}
 	return code
 }

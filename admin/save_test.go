@@ -74,7 +74,7 @@ func TestAWrongLineRestoresNothing(t *testing.T) {
 		{"-a -t 203.0.113.100:99 -r 10.1.0.11 -m", "rules:16: add server 10.1.0.11:99 of TCP 203.0.113.100:99: service not defined"},
 		{"sysctl sloppy_tcp=7", "rules:16: set sysctl sloppy_tcp: number out of range: sloppy_tcp takes 0 to 1"},
 		{"sysctl sloppy_tcp", "rules:16: invalid operation: \"sloppy_tcp\" is not NAME=NUMBER"},
-		{"sysctl", "rules:16: sysctl is no rule"},
+		{"sysctl", `rules:16: "sysctl" is no rule`},
 		{"-Ln", "rules:16: -Ln is no rule"},
 	} {
 		err := Restore(t.Context(), k, strings.NewReader(kept+keptSysctls+c.line+"\n"))

@@ -18,10 +18,16 @@ type socket struct {
 	lock *os.File
 }
 
+// maxPath is what struct sockaddr_un has room for.
+const maxPath = 107
+
 // openSocket takes the lock beside path, removes what a crashed director left
 // at path, and listens there. The lock file stays: to remove it would let two
 // directors hold locks on two files of one name.
 func openSocket(path string) (*socket, error) {
+	if len(path) > maxPath {
+		return nil, fmt.Errorf("listen at %s: a socket's path has at most %d bytes", path, maxPath)
+	}
 	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
 		return nil, fmt.Errorf("make folder of socket: %w", err)
 	}

@@ -25,6 +25,9 @@ func (m Mode) String() string {
 	return [...]string{"none", "native", "generic", "offload", "several modes"}[min(m, Several)]
 }
 
+// ProgramName is what the kernel calls steering.
+const ProgramName = steerProgLvxSteer
+
 // Program is an XDP program on a NIC.
 type Program struct {
 	Mode Mode

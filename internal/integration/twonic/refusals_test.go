@@ -33,6 +33,9 @@ func TestADirectorThatCannotStartSaysWhy(t *testing.T) {
 		{"a bridge", "--nic br7", []string{"br7", "bridge"}},
 		{"the loopback NIC", "--nic lo", []string{"lo"}},
 		{"an unknown mode", "--nic pub0 --mode fast", []string{"fast"}},
+		{"a NIC that is named twice", "--public pub0 --private pub0", []string{"pub0", "--nic"}},
+		{"half of the NICs", "--public pub0", []string{"--private"}},
+		{"a folder that is none", "--nic pub0 --socket /proc/none/lvx.sock", []string{"/proc/none", "--socket"}},
 		{"zero copy where there is none", "--nic pub0 --mode zerocopy", []string{"pub0"}},
 	} {
 		r.Part(c.name, func(r *rig.Rig) { refused(r, strings.Fields(c.args), c.want...) })
@@ -42,12 +45,22 @@ func TestADirectorThatCannotStartSaysWhy(t *testing.T) {
 		refused(r, []string{"--public", "pub0", "--private", "priv0"}, "priv0", "9000", "3498")
 		r.Must(r.Director.SetMTU("priv0", 1500))
 	})
+	r.Part("a NIC that is down", func(r *rig.Rig) {
+		r.Must(r.Director.Down("priv0"))
+		refused(r, []string{"--public", "pub0", "--private", "priv0"}, "priv0", "ip link set priv0 up")
+		r.Must(r.Director.Up("priv0"))
+	})
+	r.Part("root without rights", func(r *rig.Rig) {
+		cmd := exec.Command("setpriv", "--bounding-set=-all", rig.Executable(r.T), "run", "--nic", "pub0", "--socket", r.Socket)
+		said, err := r.Director.Output(cmd)
+		oneLine(r, said, err, "CAP_NET_ADMIN", "CAP_BPF")
+	})
 	if links := r.Run(r.Director, "ip", "link"); strings.Contains(links, "xdp") {
 		t.Errorf("steering stayed attached:\n%s", links)
 	}
 	r.Direct()
 	r.Part("another director on the same socket", func(r *rig.Rig) {
-		refused(r, []string{"--public", "pub0", "--private", "priv0"})
+		refused(r, []string{"--public", "pub0", "--private", "priv0"}, "--socket")
 	})
 	r.Part("another director on the same NIC", func(r *rig.Rig) {
 		refused(r, []string{"--public", "pub0", "--private", "priv0", "--socket", filepath.Join(r.Dir, "second.sock")}, "pub0", "XDP")
@@ -60,8 +73,14 @@ func TestADirectorThatCannotStartSaysWhy(t *testing.T) {
 func refused(r *rig.Rig, args []string, words ...string) {
 	r.T.Helper()
 	said, err := r.TryRun(args...)
+	oneLine(r, said, err, words...)
+}
+
+// oneLine looks at what a director said that did not start.
+func oneLine(r *rig.Rig, said string, err error, words ...string) {
+	r.T.Helper()
 	if _, failed := err.(*exec.ExitError); !failed {
-		r.T.Fatalf("lvx run %v: %v: %s", args, err, said)
+		r.T.Fatalf("%v: %s", err, said)
 	}
 	var sentence string
 	for line := range strings.Lines(said) {
