@@ -57,11 +57,11 @@ func (o Options) takes(part string) bool {
 	return (len(o.Only) == 0 || slices.Contains(o.Only, part)) && !slices.Contains(o.Skip, part)
 }
 
-// check refuses parts that do not exist.
-func (o Options) check() error {
+// Check refuses parts that do not exist.
+func (o Options) Check() error {
 	for _, part := range slices.Concat(o.Only, o.Skip) {
 		if !slices.Contains(Parts, part) {
-			return fmt.Errorf("measure: no part is called %q; there are %s", part, strings.Join(Parts, ", "))
+			return fmt.Errorf("no part is called %q; there are %s", part, strings.Join(Parts, ", "))
 		}
 	}
 	return nil
@@ -118,7 +118,7 @@ func (c *Contender) place(p Placement, urgent bool) error {
 
 // Run measures the parts that the options take.
 func Run(ctx context.Context, o Options) (*Result, error) {
-	if err := o.check(); err != nil {
+	if err := o.Check(); err != nil {
 		return nil, err
 	}
 	if os.Geteuid() != 0 {

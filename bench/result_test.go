@@ -134,10 +134,10 @@ func TestAllPeersStandInOneTable(t *testing.T) {
 
 func TestPartsAreTakenByName(t *testing.T) {
 	o := Options{Only: []string{"tcp", "udp"}, Skip: []string{"udp"}}
-	if must(t, o.check()); !o.takes("tcp") || o.takes("udp") || o.takes("idle") {
+	if must(t, o.Check()); !o.takes("tcp") || o.takes("udp") || o.takes("idle") {
 		t.Errorf("%+v takes tcp %t, udp %t, idle %t", o, o.takes("tcp"), o.takes("udp"), o.takes("idle"))
 	}
-	if err := (Options{Only: []string{"pcp"}}).check(); err == nil {
+	if err := (Options{Only: []string{"pcp"}}).Check(); err == nil {
 		t.Error("a part that does not exist is taken")
 	}
 }

@@ -6,6 +6,7 @@ import (
 
 	"github.com/cilium/ebpf"
 	"github.com/cilium/ebpf/link"
+	"golang.org/x/sys/unix"
 )
 
 // Sink drops and counts at a NIC the frames of Generators, and leaves all
@@ -54,6 +55,9 @@ func NewSink(nic int, o SinkOptions) (*Sink, error) {
 		mode = link.XDPGenericMode
 	}
 	s.attached, err = link.AttachXDP(link.XDPOptions{Program: s.kernel.Program, Interface: nic, Flags: mode})
+	if errors.Is(err, unix.EBUSY) {
+		err = fmt.Errorf("%w; it has another XDP program (bpftool net shows it)", err)
+	}
 	if err != nil {
 		return nil, errors.Join(fmt.Errorf("attach sink to nic %d: %w", nic, err), s.Close())
 	}

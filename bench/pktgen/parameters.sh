@@ -43,7 +43,8 @@ while getopts "i:d:m:p:s:t:f:c:n:b:w:F:S:6vh" option; do
 	S) SOURCE=$OPTARG ;;
 	6) IP6=6 ;;
 	v) VERBOSE=yes ;;
-	*) usage; exit 2 ;;
+	h) usage; exit 0 ;;
+	*) usage >&2; exit 2 ;;
 	esac
 done
 [ -n "$NIC" ] && [ -n "$VIP" ] && [ -n "$MAC" ] || { usage >&2; exit 2; }

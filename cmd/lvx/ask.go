@@ -2,12 +2,14 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"io"
 	"os"
 	"runtime/debug"
 	"slices"
 	"strings"
+	"syscall"
 
 	"golang.org/x/sys/unix"
 
@@ -142,14 +144,15 @@ func runCapture(ctx context.Context, args []string, std stdio) int {
 		defer f.Close()
 		out = f
 	}
-	if err := c.Capture(ctx, out); err != nil && ctx.Err() == nil {
+	// Who reads it may have had enough.
+	if err := c.Capture(ctx, out); err != nil && ctx.Err() == nil && !errors.Is(err, syscall.EPIPE) {
 		return fail(std, err)
 	}
 	return exitOK
 }
 
 func isTerminal(out io.Writer) bool {
-	f, ok := out.(*os.File)
+	f, ok := out.(interface{ Fd() uintptr })
 	if !ok {
 		return false
 	}

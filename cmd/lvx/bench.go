@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
 	"path/filepath"
 	"strconv"
@@ -21,6 +22,9 @@ var benchCommands = []command{
 	{name: "bench bare", use: "--public NIC --private NIC", does: "forward between two NICs and only swap MAC addresses"},
 	{name: "bench profile", does: "have lvx forward a mixed load and write a profile for the compiler"},
 }
+
+// misuse is what is wrong with the values of options.
+type misuse struct{ error }
 
 // benchTools are what benchCommands do: they define their options and return
 // what to do with them.
@@ -49,7 +53,13 @@ func runBench(ctx context.Context, args []string, std stdio) int {
 	if code, ok := o.parse(args[1:], 0); !ok {
 		return code
 	}
-	if err := run(ctx, std); err != nil && !errors.Is(err, context.Canceled) {
+	var wrong misuse
+	switch err := run(ctx, std); {
+	case errors.As(err, &wrong), errors.Is(err, bench.ErrTraffic):
+		return o.refuse(err.Error())
+	case errors.Is(err, fs.ErrPermission):
+		return fail(std, fmt.Errorf("lvx bench needs root: %w", err))
+	case err != nil && !errors.Is(err, context.Canceled):
 		return fail(std, err)
 	}
 	return exitOK
@@ -76,10 +86,13 @@ func benchRun(f *options) func(context.Context, stdio) error {
 		o.Say, o.Command = std.err, "lvx "+strings.Join(os.Args[1:], " ")
 		for _, n := range listed(flows) {
 			count, err := strconv.Atoi(n)
-			if err != nil {
-				return fmt.Errorf("read --flows: %w", err)
+			if err != nil || count < 1 {
+				return misuse{fmt.Errorf("%q is no number of flows", n)}
 			}
 			o.Flows = append(o.Flows, count)
+		}
+		if err := o.Check(); err != nil {
+			return misuse{err}
 		}
 		result, err := bench.Run(ctx, o)
 		if err != nil {
@@ -121,7 +134,12 @@ func benchBare(f *options) func(context.Context, stdio) error {
 	private := f.String("private", "", "second `NIC`")
 	return func(ctx context.Context, std stdio) error {
 		if *public == "" || *private == "" {
-			return errors.New("which NICs? give --public and --private")
+			return misuse{errors.New("which NICs? give --public and --private")}
+		}
+		for _, name := range []string{*public, *private} {
+			if _, err := findNIC(name); err != nil {
+				return err
+			}
 		}
 		return bench.Bare(ctx, *public, *private, func() { fmt.Fprintln(std.out, "ready") })
 	}

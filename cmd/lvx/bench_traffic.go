@@ -50,11 +50,11 @@ func benchGen(f *options) func(context.Context, stdio) error {
 			return err
 		}
 		t.Source = n.HardwareAddr
-		if t.Destination, err = net.ParseMAC(mac); err != nil {
-			return fmt.Errorf("read -m: %w", err)
+		if err := readTraffic(&t, mac, to, from, ports, fromPorts, sizes); err != nil {
+			return misuse{err}
 		}
-		if err := readTraffic(&t, to, from, ports, fromPorts, sizes); err != nil {
-			return err
+		if *threads < 1 || *first < 0 {
+			return misuse{fmt.Errorf("threads are at least 1 and CPUs count from 0, not %d from %d on", *threads, *first)}
 		}
 		if *limit > 0 {
 			var cancel context.CancelFunc
@@ -67,7 +67,7 @@ func benchGen(f *options) func(context.Context, stdio) error {
 
 func findNIC(name string) (*net.Interface, error) {
 	if name == "" {
-		return nil, errors.New("which NIC? give -i NIC")
+		return nil, misuse{errors.New("which NIC? give -i NIC")}
 	}
 	n, err := net.InterfaceByName(name)
 	if err != nil {
@@ -76,34 +76,38 @@ func findNIC(name string) (*net.Interface, error) {
 	return n, nil
 }
 
-func readTraffic(t *bench.Traffic, to, from, ports, fromPorts, sizes string) (err error) {
+// readTraffic reads what words of the command line say; its error names the
+// first that says nothing.
+func readTraffic(t *bench.Traffic, mac, to, from, ports, fromPorts, sizes string) (err error) {
+	if t.Destination, err = net.ParseMAC(mac); err != nil {
+		return fmt.Errorf("-m takes the MAC address of the director's NIC, not %q", mac)
+	}
 	if t.To, err = netip.ParseAddr(to); err != nil {
-		return fmt.Errorf("read -d: %w", err)
+		return fmt.Errorf("-d takes the address of a VIP, not %q", to)
 	}
 	if from != "" {
 		if t.From, err = netip.ParseAddr(from); err != nil {
-			return fmt.Errorf("read --src: %w", err)
+			return fmt.Errorf("--src takes an address, not %q", from)
 		}
 	}
-	var bad error
 	if t.Ports, err = readRange(ports); err != nil {
-		bad = fmt.Errorf("read -p: %w", err)
+		return fmt.Errorf("-p takes PORT or FIRST-LAST, not %q", ports)
 	}
 	if t.FromPorts, err = readRange(fromPorts); err != nil {
-		bad = fmt.Errorf("read --sport: %w", err)
+		return fmt.Errorf("--sport takes PORT or FIRST-LAST, not %q", fromPorts)
 	}
 	if sizes == "imix" {
 		t.Sizes = bench.IMIX
-		return bad
+		return nil
 	}
-	for _, size := range strings.FieldsFunc(sizes, func(r rune) bool { return r == ',' }) {
+	for _, size := range listed(sizes) {
 		n, err := strconv.Atoi(size)
 		if err != nil {
-			return fmt.Errorf("read -s: %w", err)
+			return fmt.Errorf("-s takes numbers of bytes, or imix, not %q", size)
 		}
 		t.Sizes = append(t.Sizes, n)
 	}
-	return bad
+	return nil
 }
 
 func readRange(s string) (r bench.Range, err error) {

@@ -55,32 +55,68 @@ func init() {
 }
 
 func main() {
-	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	code := dispatch(ctx, os.Args, stdio{os.Stdin, os.Stdout, os.Stderr})
+	ctx, stop := signal.NotifyContext(context.Background(), endings()...)
+	out := &output{File: os.Stdout}
+	code := dispatch(ctx, os.Args, stdio{os.Stdin, out, os.Stderr})
+	if out.err != nil && code == exitOK {
+		code = fail(stdio{err: os.Stderr}, out.err)
+	}
 	stop()
 	os.Exit(code)
+}
+
+// endings are the signals that end a command in order. Under nohup a hangup is
+// ignored, which who asks for it forgets.
+func endings() []os.Signal {
+	all := []os.Signal{os.Interrupt, syscall.SIGTERM}
+	if !signal.Ignored(syscall.SIGHUP) {
+		all = append(all, syscall.SIGHUP)
+	}
+	return all
+}
+
+// output is a file that remembers whether it took everything.
+type output struct {
+	*os.File
+	err error
+}
+
+// Write implements io.Writer.
+func (o *output) Write(p []byte) (int, error) {
+	n, err := o.File.Write(p)
+	if err != nil && o.err == nil {
+		o.err = fmt.Errorf("write output: %w", err)
+	}
+	return n, err
 }
 
 func dispatch(ctx context.Context, args []string, std stdio) int {
 	if filepath.Base(args[0]) == "ipvsadm" {
 		return runIpvsadm(ctx, args[1:], std)
 	}
-	asked := len(args) < 2 || args[1] == "-h" || args[1] == "--help" || args[1] == "help"
 	switch {
-	case asked && len(args) < 3:
+	case len(args) < 2 || asksHelp(args[1]) && (len(args) < 3 || asksHelp(args[2])):
 		usage(std.out)
 		return exitOK
-	case asked: // lvx help COMMAND
+	case asksHelp(args[1]): // lvx help COMMAND
 		args = append(append(args[:1:1], args[2:]...), "-h")
+	case args[1] == "-v" || args[1] == "--version":
+		return runVersion(ctx, args[2:], std)
 	}
 	for _, c := range commands {
 		if c.name == args[1] {
 			return c.run(ctx, args[2:], std)
 		}
 	}
-	fmt.Fprintf(std.err, "lvx: no command %q; `lvx help` lists them\n", args[1])
+	hint := "`lvx help` lists them"
+	if strings.HasPrefix(args[1], "-") {
+		hint = "options of ipvsadm stand behind `lvx adm`"
+	}
+	fmt.Fprintf(std.err, "lvx: no command %q; %s\n", args[1], hint)
 	return exitUsage
 }
+
+func asksHelp(word string) bool { return word == "-h" || word == "--help" || word == "help" }
 
 func usage(out io.Writer) {
 	fmt.Fprintln(out, "lvx: an LVS-NAT director on AF_XDP")

@@ -8,12 +8,15 @@ import (
 	"io/fs"
 	"log/slog"
 	"os"
+	"os/signal"
 	"path/filepath"
 	"runtime"
 	"runtime/debug"
 	"runtime/pprof"
+	"slices"
 	"strconv"
 	"strings"
+	"syscall"
 	"time"
 
 	"github.com/lvx-lb/lvx"
@@ -119,10 +122,35 @@ func parseRun(args []string, std stdio) (o runOptions, code int, ok bool) {
 			return o, f.refuse(fmt.Sprintf("option %s is at least 1, not %d", name, n)), false
 		}
 	}
-	if ok && len(o.public)+len(o.private)+len(o.nics) == 0 {
-		return o, f.refuse("which NICs? give --public and --private, or --nic"), false
+	if why := o.wrongNICs(); ok && why != "" {
+		return o, f.refuse(why), false
 	}
 	return o, code, ok
+}
+
+// wrongNICs says what cannot be meant with the NICs that are named, "" nothing.
+func (o *runOptions) wrongNICs() string {
+	all := slices.Concat(o.public, o.private, o.nics)
+	for i, name := range all {
+		switch {
+		case !slices.Contains(all[:i], name):
+		case slices.Contains(o.public, name) && slices.Contains(o.private, name):
+			return fmt.Sprintf("%s is public and private; a NIC for both sides is --nic %s", name, name)
+		default:
+			return name + " is named twice"
+		}
+	}
+	switch {
+	case len(o.nics) > 0:
+		return ""
+	case len(o.public)+len(o.private) == 0:
+		return "which NICs? give --public and --private, or --nic"
+	case len(o.private) == 0:
+		return "which NIC is on the servers' side? give --private, or --nic for both sides"
+	case len(o.public) == 0:
+		return "which NIC is on the clients' side? give --public, or --nic for both sides"
+	}
+	return ""
 }
 
 func runRun(ctx context.Context, args []string, std stdio) int {
@@ -130,6 +158,8 @@ func runRun(ctx context.Context, args []string, std stdio) int {
 	if !ok {
 		return code
 	}
+	// Who reads the log may go; the director stays.
+	signal.Ignore(syscall.SIGPIPE)
 	// The fast path does not allocate; the little that the rest does need not
 	// be collected often.
 	debug.SetGCPercent(400)
@@ -183,6 +213,16 @@ func leaveRoom(workers int) {
 	}
 }
 
+// config is what the options ask for.
+func (o *runOptions) config(log *slog.Logger, ready func()) lvx.Config {
+	return lvx.Config{
+		NICs: slices.Concat(o.public, o.private, o.nics), Public: slices.Concat(o.public, o.nics), AddVIPs: o.addVIPs,
+		Conns: o.conns, Rings: o.rings, Workers: o.workers, SlowStart: o.slowStart, FTP: o.ftp,
+		Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log, Ready: ready,
+		Strict: o.deviating.strict, Deviate: service.Deviations(o.deviating.on), NoDeviate: service.Deviations(o.deviating.off),
+	}
+}
+
 // forward starts a director and its socket and forwards until ctx ends. The
 // socket comes first: its lock keeps a second director from starting.
 func forward(ctx context.Context, o runOptions, std stdio) error {
@@ -207,17 +247,12 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	ctx, stop := context.WithCancel(ctx)
 	defer stop()
 	leaveRoom(o.workers)
-	d, err := lvx.New(lvx.Config{
-		NICs: append(append(append(names{}, o.public...), o.private...), o.nics...), Public: append(append(names{}, o.public...), o.nics...),
-		AddVIPs: o.addVIPs, Conns: o.conns, Rings: o.rings, Workers: o.workers, SlowStart: o.slowStart, FTP: o.ftp, Mode: o.mode, Name: o.name, StateDir: filepath.Dir(o.socket), Log: log,
-		Strict: o.deviating.strict, Deviate: service.Deviations(o.deviating.on), NoDeviate: service.Deviations(o.deviating.off),
-		Ready: func() {
-			fmt.Fprintln(std.out, "ready")
-			if err := notify("READY=1"); err != nil {
-				log.Warn("nobody hears that lvx is ready", "error", err)
-			}
-		},
-	})
+	d, err := lvx.New(o.config(log, func() {
+		fmt.Fprintln(std.out, "ready")
+		if err := notify("READY=1"); err != nil {
+			log.Warn("nobody hears that lvx is ready", "error", err)
+		}
+	}))
 	if err != nil {
 		return err
 	}
@@ -234,6 +269,9 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	if err != nil {
 		return err
 	}
+	if ctx.Err() != nil {
+		return nil // told to end while it began
+	}
 	log.Info("director starts", "version", version(), "mode", info.Mode, "connections", info.Capacity, "socket", o.socket)
 	if o.collect > 0 {
 		go collect(ctx, o.collect)
@@ -248,10 +286,16 @@ func forward(ctx context.Context, o runOptions, std stdio) error {
 	return err
 }
 
+// listen takes the socket, or says what to do.
 func listen(socket string) (*admin.Server, error) {
 	server, err := admin.Listen(socket)
-	if errors.Is(err, fs.ErrPermission) {
+	switch {
+	case errors.Is(err, admin.ErrRunning):
+		err = fmt.Errorf("%w; a second one needs NICs, a --socket and a --name of its own", err)
+	case errors.Is(err, fs.ErrPermission):
 		err = fmt.Errorf("%w; be root, or name another --socket", err)
+	case err != nil:
+		err = fmt.Errorf("%w; lvx needs to write there, or name another --socket", err)
 	}
 	return server, err
 }

@@ -12,7 +12,7 @@ import (
 // options, in what the kernel tells it, and where it passes frames up.
 var liveFaults = []struct{ name, scenario, options, before, after string }{
 	{"it does not know to be strict", "golden-udp-zerocsum-live", "--public pub0 --private prv0 --conns 4096", "", ""},
-	{"answers are not steered", "path-mtu", "--strict --public pub0 --conns 4096", "", ""},
+	{"answers are not steered", "path-mtu", "--strict --nic pub0 --conns 4096", "", ""},
 	{"the mirror has lost a route's MTU", "path-mtu", strictly,
 		"ip -n lvx route replace 10.1.0.15/32 dev prv0", "ip -n lvx route replace 10.1.0.15/32 dev prv0 mtu lock 1200"},
 	{"nobody takes what it passes up", "golden-nosvc-rs-out", strictly,
