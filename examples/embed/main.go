@@ -17,6 +17,7 @@ import (
 	"slices"
 	"strings"
 	"sync"
+	"sync/atomic"
 	"syscall"
 	"time"
 
@@ -28,28 +29,28 @@ func main() {
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer stop()
 	var all sync.WaitGroup
+	var failed atomic.Bool
 	for i, words := range groups(os.Args[1:]) {
 		all.Go(func() {
 			if err := balance(ctx, fmt.Sprintf("embed%d", i), words); err != nil {
 				log.Print(err)
+				failed.Store(true)
 				stop()
 			}
 		})
 	}
 	all.Wait()
+	if failed.Load() {
+		os.Exit(1)
+	}
 }
 
 func groups(words []string) [][]string {
-	var all [][]string
-	for len(words) > 0 {
-		n := slices.Index(words, "--")
-		if n < 0 {
-			n = len(words)
-		}
-		all = append(all, words[:n])
-		words = words[min(n+1, len(words)):]
+	n := slices.Index(words, "--")
+	if n < 0 {
+		return [][]string{words}
 	}
-	return all
+	return append([][]string{words[:n]}, groups(words[n+1:])...)
 }
 
 // balance runs one Director until ctx ends.
@@ -83,14 +84,14 @@ func balance(ctx context.Context, name string, words []string) error {
 func rules(vip string, servers []string) ([]service.Edit, error) {
 	address, err := netip.ParseAddrPort(vip)
 	if err != nil {
-		return nil, err
+		return nil, fmt.Errorf("read %q: %w", vip, err)
 	}
 	web := service.Service{Key: service.Key{Protocol: service.TCP, Address: address}, Scheduler: "rr"}
 	edits := []service.Edit{{Op: service.AddService, Service: web}}
 	for _, s := range servers {
 		address, err := netip.ParseAddrPort(s)
 		if err != nil {
-			return nil, err
+			return nil, fmt.Errorf("read %q: %w", s, err)
 		}
 		edits = append(edits, service.Edit{
 			Op: service.AddServer, Service: web, Server: service.Server{Address: address, Method: service.Masq, Weight: 1},
