@@ -105,9 +105,10 @@ func (d *Director) openLinks() (err error) {
 	if d.links, err = findLinks(d.mirror, d.cfg.NICs); err != nil {
 		return err
 	}
-	for _, n := range d.links.nics {
-		if !n.carrier {
-			d.log.Warn("a NIC has no carrier; nothing comes or goes by it until its other end is up", "nic", n.name)
+	for i := range d.links.nics {
+		n := &d.links.nics[i]
+		if l, err := d.mirror.Link(n.ifindex); err == nil {
+			d.tellTrouble(n, l)
 		}
 	}
 	if d.roster, err = dataplane.NewRoster(d.links.forWorker(d.mirror)); err != nil {

@@ -48,6 +48,8 @@ func explainKernel(err error) error {
 		return fmt.Errorf("%s: %w", rights, unix.EPERM)
 	case errors.Is(err, unix.EACCES):
 		return fmt.Errorf("%s: %w", rights, err)
+	case errors.Is(err, unix.EMFILE):
+		return fmt.Errorf("lvx needs more open files; raise ulimit -n: %w", unix.EMFILE)
 	case errors.Is(err, unix.EAFNOSUPPORT):
 		return fmt.Errorf("this kernel has no AF_XDP (CONFIG_XDP_SOCKETS, Linux 5.18 or newer): %w", err)
 	}

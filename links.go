@@ -26,8 +26,9 @@ type nicFacts struct {
 	name       string
 	ifindex    int
 	macs       [][6]byte
-	partial    bool // frames may come with unfinished checksums
-	carrier    bool // it had one at the start
+	partial    bool   // frames may come with unfinished checksums
+	carrier    bool   // it had one at the start
+	trouble    string // why it cannot work, as was last told
 	driver     string
 	interrupts bool // frames leave when the driver has interrupted itself
 	lost       bool // its program may not run any more
@@ -60,7 +61,7 @@ func findLinks(m *route.Mirror, names []string) (*links, error) {
 func (l *links) add(m *route.Mirror, name string) error {
 	dev, err := m.LinkByName(name)
 	if err != nil {
-		return fmt.Errorf("%w: there is no NIC %q; there are %s", ErrNIC, name, there(m))
+		return fmt.Errorf("%w: there is no NIC %q; this machine has %s", ErrNIC, name, there(m))
 	}
 	way, err := m.Egress(dev.Index)
 	if err != nil {
@@ -103,6 +104,9 @@ func there(m *route.Mirror) string {
 		if !l.Loopback && len(names) < enough {
 			names = append(names, l.Name)
 		}
+	}
+	if len(names) == 0 {
+		return "none"
 	}
 	return strings.Join(names, ", ")
 }

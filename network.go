@@ -93,6 +93,7 @@ func (d *Director) followNICs(lost bool) error {
 			d.log.Warn("a NIC was renamed; mark rules call it by its old name until lvx is started again", "was", n.name, "is", l.Name)
 			n.name = l.Name
 		}
+		d.tellTrouble(n, l)
 		n.macs = l.MACs
 		errs = append(errs, d.steering.SetMACs(n.ifindex, l.MACs))
 		n.lost = n.lost || lost && forgetsProgram[n.driver]
@@ -102,6 +103,22 @@ func (d *Director) followNICs(lost bool) error {
 		}
 	}
 	return errors.Join(errs...)
+}
+
+// tellTrouble says what keeps a NIC from its work, once, and when that is over.
+func (d *Director) tellTrouble(n *nicFacts, l route.Link) {
+	why := unusable(l)
+	if why == "" && !l.Carrier {
+		why = "it has no carrier; nothing comes or goes by it until its other end is up"
+	}
+	switch {
+	case why == n.trouble:
+	case why == "":
+		d.log.Info("a NIC works again", "nic", n.name)
+	default:
+		d.log.Warn("trouble with a NIC", "nic", n.name, "why", why)
+	}
+	n.trouble = why
 }
 
 // widenLinks adds the links that routes to a server use now. Those that answers

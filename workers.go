@@ -76,6 +76,9 @@ func (d *Director) openWorkers() (err error) {
 
 func (d *Director) openWorker(i, conns int, seed uint64) (*worker, error) {
 	memory, _, err := d.steering.NewTable(fmt.Sprintf("lvx_conns%d", i), conntrack.Bytes(conns))
+	if errors.Is(err, unix.ENOMEM) {
+		return nil, fmt.Errorf("a table for %d connections takes %d MB; give it fewer (--conns): %w", d.cfg.Conns, conntrack.Bytes(d.cfg.Conns)>>20, unix.ENOMEM)
+	}
 	if err != nil {
 		return nil, err
 	}

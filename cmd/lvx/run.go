@@ -158,8 +158,11 @@ func runRun(ctx context.Context, args []string, std stdio) int {
 	if !ok {
 		return code
 	}
-	// Who reads the log may go; the director stays.
+	// Who reads its words may go; the director stays, and ends well.
 	signal.Ignore(syscall.SIGPIPE)
+	if o, ok := std.out.(*output); ok {
+		std.out = o.File
+	}
 	// The fast path does not allocate; the little that the rest does need not
 	// be collected often.
 	debug.SetGCPercent(400)
@@ -293,9 +296,9 @@ func listen(socket string) (*admin.Server, error) {
 	case errors.Is(err, admin.ErrRunning):
 		err = fmt.Errorf("%w; a second one needs NICs, a --socket and a --name of its own", err)
 	case errors.Is(err, fs.ErrPermission):
-		err = fmt.Errorf("%w; be root, or name another --socket", err)
+		err = fmt.Errorf("%w; be root, or --socket names another place", err)
 	case err != nil:
-		err = fmt.Errorf("%w; lvx needs to write there, or name another --socket", err)
+		err = fmt.Errorf("%w; --socket names another place", err)
 	}
 	return server, err
 }

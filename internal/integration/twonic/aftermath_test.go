@@ -34,6 +34,32 @@ func TestTheNextDirectorRemovesTheAddressesOfAKilledOne(t *testing.T) {
 	}
 }
 
+func TestTheNextDirectorRemovesTheVethOfAKilledOne(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Direct("--mode", "generic")
+	r.Kill()
+	r.Direct()
+	r.Stop()
+	if links := r.Run(r.Director, "ip", "-o", "link"); strings.Contains(links, "lvx0") {
+		t.Errorf("it stays:\n%s", links)
+	}
+}
+
+func TestTroubleWithANICIsToldAndItsEnd(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Direct()
+	said := func(words string) func() bool {
+		return func() bool { return strings.Contains(r.Log(), words) }
+	}
+	r.Must(r.Director.Down(r.Private))
+	r.Until("the log tells of a NIC that is down", said("ip link set "+r.Private+" up"))
+	r.Must(r.Director.Up(r.Private))
+	r.Until("the log tells that it works", said("works again"))
+	r.Must(r.Director.SetMTU(r.Private, 9000))
+	r.Until("the log tells of an MTU", said("its MTU is 9000"))
+	r.Stop()
+}
+
 // The kernel takes IPv6 addresses from a NIC that goes down.
 func TestAnAddedAddressComesBackWithItsNIC(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
