@@ -113,6 +113,9 @@ func (s *supervisor) getsockopt(ctx context.Context, n *notification) unix.Errno
 	if errno != 0 {
 		return errno
 	}
+	if option == getInfo {
+		s.sayBeyond(c)
+	}
 	answer, length, errno := s.get(ctx, option, argument, int(size))
 	if errno != 0 {
 		return errno

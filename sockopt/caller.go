@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"path"
 	"strconv"
@@ -153,20 +154,25 @@ func (c *caller) socket(fd int32) unix.Errno {
 	return 0
 }
 
+// text returns the beginning of a regular file in the caller's folder, or
+// nothing.
+func (c *caller) text(name string, most int64) string {
+	fd, err := unix.Openat(c.proc, name, unix.O_RDONLY|unix.O_NONBLOCK|unix.O_CLOEXEC, 0)
+	if err != nil {
+		return ""
+	}
+	f := os.NewFile(uintptr(fd), name)
+	defer f.Close()
+	if is, err := f.Stat(); err != nil || !is.Mode().IsRegular() {
+		return ""
+	}
+	b, _ := io.ReadAll(io.LimitReader(f, most))
+	return string(b)
+}
+
 // capabilities returns the thread's effective capabilities.
 func (c *caller) capabilities() (uint64, error) {
-	fd, err := unix.Openat(c.proc, "status", unix.O_RDONLY|unix.O_CLOEXEC, 0)
-	if err != nil {
-		return 0, err
-	}
-	status := os.NewFile(uintptr(fd), "status")
-	defer status.Close()
-	text := make([]byte, 8192)
-	n, err := status.Read(text)
-	if err != nil {
-		return 0, err
-	}
-	_, rest, _ := strings.Cut(string(text[:n]), "\nCapEff:\t")
+	_, rest, _ := strings.Cut(c.text("status", 8192), "\nCapEff:\t")
 	line, _, _ := strings.Cut(rest, "\n")
 	return strconv.ParseUint(line, 16, 64)
 }

@@ -10,15 +10,16 @@
 // netlink for it.
 //
 // Only programs of the machine's own architecture are answered, and only of
-// IPv4: the structures have no room for more, and ipvsadm and keepalived refuse
-// IPv6 themselves when there is no generic netlink. A signal that comes before
-// a call is received takes the caller out of it, as out of any slow call; a
+// IPv4: the structures have no room for more, nor for a word that says which,
+// and ipvsadm and keepalived refuse IPv6 themselves when there is no generic
+// netlink. The supervisor says then what to do. A signal that comes before a
+// call is received takes the caller out of it, as out of any slow call; a
 // program whose signals do not restart calls may see EINTR from open.
 //
 // The pieces: filter.go says which calls are stopped, enter.go installs that
 // in the child, supervise.go starts and outlives it, family.go reaps it and
 // passes signals on, notify.go receives calls and answer.go answers them,
-// caller.go looks at the thread that waits in one and rights.go at what it may
-// do, options.go and files.go are the kernel's side of the answers,
+// caller.go looks at the thread that waits in one, rights.go at what it may do
+// and beyond.go for IPv6 that it was told of, options.go and files.go are the kernel's side of the answers,
 // structures.go its forms.
 package sockopt

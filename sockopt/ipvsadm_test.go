@@ -35,7 +35,6 @@ func TestIpvsadmCommandsADirector(t *testing.T) {
 		{"-D -t 192.0.2.11:80", 255, "No such service\n"},
 		{"-Z", 0, ""}, {"-Z -t 192.0.2.10:80", 0, ""}, {"-Z -t 192.0.2.11:80", 255, "No such service\n"},
 		{"--set 60 0 10", 0, ""},
-		{"-A -t [2001:db8::1]:80", 255, "Operation not supported with specified address family\n"},
 		{"-L -t 192.0.2.11:80", 1, "No such service\n"},
 	} {
 		got := s.run(append([]string{"ipvsadm"}, strings.Fields(c.line)...)...)
@@ -47,6 +46,8 @@ func TestIpvsadmCommandsADirector(t *testing.T) {
 		"-A -t 192.0.2.10:443 -p 60":                   "persistent services are not supported",
 		"-a -t 192.0.2.10:80 -r 10.0.0.14 -g":          "masquerading (-m) is not supported",
 		"--start-daemon master --mcast-interface eth0": "synchronization with another director is not supported",
+		"-A -t [2001:db8::1]:80 -s rr":                 "give them to lvx adm",
+		"-A -f 9 -6":                                   "give them to lvx adm",
 	} {
 		got := s.run(append([]string{"ipvsadm"}, strings.Fields(line)...)...)
 		if got.status != 255 || !strings.Contains(got.err, want) || !strings.Contains(got.err, "\nOperation not supported") {
