@@ -1,16 +1,9 @@
 package twonic
 
 import (
-	"fmt"
-	"io"
-	"net"
-	"os"
 	"os/exec"
-	"path/filepath"
 	"strings"
 	"testing"
-
-	"golang.org/x/sys/unix"
 
 	"github.com/lvx-lb/lvx/internal/integration/rig"
 	"github.com/lvx-lb/lvx/internal/netlab"
@@ -82,127 +75,4 @@ func TestDebiansIpvsadmCommandsTheDirector(t *testing.T) {
 	if got := unmodified(r, "ipvsadm", "-S", "-n"); got != "" {
 		t.Errorf("left:\n%s", got)
 	}
-}
-
-// floating is a VIP that VRRP brings up.
-const floating = "172.25.8.111"
-
-const keepalivedConf = `
-vrrp_instance outside {
-	interface pub0
-	state MASTER
-	version 3
-	virtual_router_id 7
-	advert_int 0.1
-	virtual_ipaddress { %[1]s/32 }
-}
-virtual_server %[1]s 80 {
-	delay_loop 1
-	lb_algo wrr
-	lb_kind NAT
-	protocol TCP
-	quorum 1
-	sorry_server %[3]s 9090
-	real_server %[2]s 8080 {
-		weight %[4]d
-		TCP_CHECK { connect_timeout 10
-			retry 0 }
-	}
-	real_server %[3]s 8080 {
-		weight 1
-		TCP_CHECK { connect_timeout 10
-			retry 0 }
-	}
-}
-`
-
-// greet listens in a server and says text to whoever connects.
-func greet(r *rig.Rig, host *netlab.Host, address, text string) net.Listener {
-	r.T.Helper()
-	l, err := host.Listen("tcp4", address)
-	r.Must(err)
-	r.T.Cleanup(func() { l.Close() })
-	go func() {
-		for {
-			c, err := l.Accept()
-			if err != nil {
-				return
-			}
-			io.WriteString(c, text)
-			c.Close()
-		}
-	}()
-	return l
-}
-
-// greeted connects from the client and returns what it is told.
-func greeted(r *rig.Rig, address string) string {
-	c, err := r.Client.Dial(r.T.Context(), "tcp4", address)
-	if err != nil {
-		return err.Error()
-	}
-	defer c.Close()
-	text, _ := io.ReadAll(c)
-	return string(text)
-}
-
-// Keepalived becomes a daemon here, by forking twice.
-func TestDebiansKeepalivedLivesItsWholeLife(t *testing.T) {
-	needProgram(t, "keepalived")
-	r := rig.New(t, netlab.TwoNIC)
-	vip := floating + ":80"
-	first := greet(r, r.Servers[0], r.RIPs[0]+":8080", "one")
-	second := greet(r, r.Servers[1], r.RIPs[1]+":8080", "two")
-	greet(r, r.Servers[1], r.RIPs[1]+":9090", "sorry")
-	r.Direct()
-
-	conf := filepath.Join(r.Dir, "keepalived.conf")
-	configure := func(weight int, more string) {
-		text := fmt.Sprintf(keepalivedConf, floating, r.RIPs[0], r.RIPs[1], weight) + more
-		r.Must(os.WriteFile(conf, []byte(text), 0o600))
-	}
-	configure(3, "")
-	p := r.Start("exec", "--", "keepalived", "-D", "-f", conf, "-p", r.Dir+"/keepalived.pid",
-		"-c", r.Dir+"/checkers.pid", "-r", r.Dir+"/vrrp.pid")
-	servers := func(rows ...string) func() bool {
-		want := fmt.Sprintf("-A -t %s -s wrr\n", vip)
-		for _, row := range rows {
-			want += fmt.Sprintf("-a -t %s -r %s\n", vip, row)
-		}
-		return func() bool { return r.Adm("-S -n") == want }
-	}
-	one, two, sorry := r.RIPs[0]+":8080 -m -w 3", r.RIPs[1]+":8080 -m -w 1", r.RIPs[1]+":9090 -m -w 1"
-
-	r.Until("both servers are in", servers(one, two))
-	r.Until("the VIP is up and reaches a server", func() bool { return greeted(r, vip) == "one" })
-	first.Close()
-	r.Until("the dead server is out", servers(two))
-	if got := greeted(r, vip); got != "two" {
-		t.Errorf("with one server left: %q", got)
-	}
-	second.Close()
-	r.Until("the sorry server is in", servers(sorry))
-	if got := greeted(r, vip); got != "sorry" {
-		t.Errorf("without a server: %q", got)
-	}
-	greet(r, r.Servers[0], r.RIPs[0]+":8080", "one again")
-	r.Until("the quorum is back and the sorry server out", servers(one))
-	if got := greeted(r, vip); got != "one again" {
-		t.Errorf("with a server again: %q", got)
-	}
-
-	configure(5, fmt.Sprintf("virtual_server %s 53 {\n\tlb_algo rr\n\tlb_kind NAT\n\tprotocol UDP\n\treal_server %s 53 {\n\t}\n}\n", floating, r.RIPs[1]))
-	r.Must(p.Signal(unix.SIGHUP))
-	r.Until("the new configuration is in force", func() bool {
-		rules := r.Adm("-S -n")
-		return strings.Contains(rules, r.RIPs[0]+":8080 -m -w 5\n") && strings.Contains(rules, "-u "+floating+":53 -r "+r.RIPs[1]+":53 -m -w 1\n")
-	})
-	r.Must(p.Signal(unix.SIGTERM))
-	if err := p.Wait(); err != nil {
-		t.Errorf("lvx exec ended with %v", err)
-	}
-	if rules := r.Adm("-S -n"); rules != "" {
-		t.Errorf("keepalived left rules behind:\n%s", rules)
-	}
-	r.Stop()
 }
