@@ -129,6 +129,19 @@ func TestAVIPThatNobodyHasIsSaid(t *testing.T) {
 	r.Stop()
 }
 
+func TestAServerThatNoFrameReachesIsSaid(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Direct()
+	r.Adm("-A -t " + r.VIP + ":80 -s rr")
+	for server, want := range map[string]string{r.DIP: "is the director itself", "203.0.113.9": "no route leads to server"} {
+		said, err := r.TryAdm("", "-a -t "+r.VIP+":80 -r "+server+":80 -m")
+		if err != nil || !strings.Contains(said, want) || !strings.Contains(r.Log(), want) {
+			t.Errorf("server %s: %v, %q", server, err, said)
+		}
+	}
+	r.Stop()
+}
+
 func TestSystemdHearsThatTheDirectorIsReady(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
 	path := filepath.Join(r.Dir, "notify")
