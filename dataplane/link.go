@@ -1,6 +1,8 @@
 package dataplane
 
 import (
+	"slices"
+
 	"github.com/lvx-lb/lvx/packet"
 )
 
@@ -68,17 +70,21 @@ func (c *Config) exitOf(id LinkID) *exit { return &c.exits[id&(MaxLinks-1)] }
 // isPartial reports whether frames of a link may have partial checksums.
 func (c *Config) isPartial(id LinkID) bool { return c.partial>>(id&(MaxLinks-1))&1 != 0 }
 
-// linkOf finds the link of NIC nic with p's tags, noLink if there is none.
+// linkOf finds the link of NIC nic with p's tags, noLink if there is none. To it
+// as to steering, VLAN id 0 is a priority without a VLAN.
 func (c *Config) linkOf(nic uint8, p *packet.Packet) LinkID {
 	if p.Tags == 0 {
 		return c.untagged[nic]
 	}
+	tags := p.Tag[:min(p.Tags, 2)]
+	if tags[0] == 0 {
+		tags = tags[1:]
+	}
+	if n := len(tags); n > 0 && tags[n-1] == 0 {
+		tags = tags[:n-1]
+	}
 	for _, id := range c.nics[nic] {
-		l := &c.Links[id]
-		if l.NTags != p.Tags {
-			continue
-		}
-		if (l.NTags < 1 || l.Tags[0] == p.Tag[0]) && (l.NTags < 2 || l.Tags[1] == p.Tag[1]) {
+		if l := &c.Links[id]; slices.Equal(l.Tags[:l.NTags], tags) {
 			return id
 		}
 	}
