@@ -25,7 +25,11 @@ var refusals = map[route.Kind]dataplane.Refusal{
 
 // Next implements dataplane.Routes.
 func (r *routes) Next(dst, src packet.Addr, in dataplane.LinkID, hash uint32) (dataplane.Next, bool) {
-	n := r.mirror.Lookup(dst.Netip(), src.Netip(), r.links.list[in].ifindex, hash)
+	ifindex := 0
+	if in != dataplane.Here {
+		ifindex = r.links.list[in].ifindex
+	}
+	n := r.mirror.Lookup(dst.Netip(), src.Netip(), ifindex, hash)
 	if n.Kind != route.Unicast {
 		return dataplane.Next{Refused: refusals[n.Kind]}, false
 	}

@@ -14,6 +14,9 @@ const MaxLinks = 64
 
 const noLink = LinkID(255)
 
+// Here stands in the place of a link for the director itself.
+const Here = noLink
+
 // MAC is an Ethernet address.
 type MAC [6]byte
 

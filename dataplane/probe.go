@@ -330,7 +330,7 @@ func (w *Worker) originate(at conntrack.Index, to conntrack.Direction, s *packet
 }
 
 // hopTowards is hopOf without a packet. Packets of the server come by one of
-// its links, those of the client by the link that leads back there.
+// its links.
 func (w *Worker) hopTowards(at conntrack.Index, s *Server, to conntrack.Direction) HopID {
 	rec := w.table.At(at)
 	if rec.RouteGen != w.config.routeGen {
@@ -339,18 +339,18 @@ func (w *Worker) hopTowards(at conntrack.Index, s *Server, to conntrack.Directio
 	client := rec.Client()
 	hash := uint32(w.table.Hash(rec.Proto(), client) >> 32)
 	if links := s.links.Load(); HopID(rec.ClientHop) == noHop && links != 0 {
-		src := w.table.Virtual(at)
+		src, in := w.table.Virtual(at), Here
 		if w.config.Settings.SnatReroute == 0 {
-			src = s.real.Addr
+			src, in = s.real.Addr, LinkID(bits.TrailingZeros64(links))
 		}
-		id, _ := w.hopTo(client.Addr, src, LinkID(bits.TrailingZeros64(links)), hash)
+		id, _ := w.hopTo(client.Addr, src, in, hash)
 		rec.ClientHop = uint16(id)
 	}
-	if to == conntrack.ToClient || HopID(rec.ClientHop) == noHop {
+	if to == conntrack.ToClient {
 		return HopID(rec.ClientHop)
 	}
 	if HopID(rec.ServerHop) == noHop {
-		id, _ := w.hopTo(s.real.Addr, client.Addr, w.hops.at(HopID(rec.ClientHop)).link(), hash)
+		id, _ := w.hopTo(s.real.Addr, packet.Addr{}, Here, hash)
 		rec.ServerHop = uint16(id)
 	}
 	return HopID(rec.ServerHop)

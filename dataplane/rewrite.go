@@ -165,12 +165,14 @@ func (w *Worker) rewriteElsewhere(at conntrack.Index, rec *conntrack.Record, s *
 }
 
 // hopOf returns the hop of packet i's connection in its direction, and looks
-// the route up when there is none yet or routes have changed.
+// the route up when there is none yet or routes have changed. To IPVS a packet
+// to a server is one that the director makes, from no address yet; one to a
+// client is made by the VIP, unless it is to go as the server sent it.
 func (w *Worker) hopOf(b *Batch, i int, rec *conntrack.Record, s *Server) (HopID, Reason) {
 	if rec.RouteGen != w.config.routeGen {
 		rec.ServerHop, rec.ClientHop, rec.RouteGen = uint16(noHop), uint16(noHop), w.config.routeGen
 	}
-	known, dst, src := &rec.ServerHop, s.real.Addr, b.client[i].Addr
+	known, dst, src, in := &rec.ServerHop, s.real.Addr, packet.Addr{}, Here
 	if b.dir[i] == conntrack.ToClient {
 		known, dst, src = &rec.ClientHop, b.client[i].Addr, w.table.Virtual(b.conn[i])
 	}
@@ -183,9 +185,9 @@ func (w *Worker) hopOf(b *Batch, i int, rec *conntrack.Record, s *Server) (HopID
 			return way.hop, Unexplained
 		}
 	} else if w.config.Settings.SnatReroute == 0 {
-		src = s.real.Addr
+		src, in = s.real.Addr, b.link[i]
 	}
-	next, ok := w.routes.Next(dst, src, b.link[i], uint32(b.hash[i]>>32))
+	next, ok := w.routes.Next(dst, src, in, uint32(b.hash[i]>>32))
 	if !ok {
 		w.refused = next.Refused
 		return noHop, NoRoute

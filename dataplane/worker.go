@@ -44,8 +44,9 @@ const (
 	Blackhole // and nobody hears of it
 )
 
-// Routes finds next addresses. Next is called by workers when a connection
-// begins or routes have changed; it must not block or allocate.
+// Routes finds next addresses, of packets that came in over a link or were made
+// Here. Next is called by workers when a connection begins or routes have
+// changed; it must not block or allocate.
 type Routes interface {
 	Next(dst, src packet.Addr, in LinkID, hash uint32) (Next, bool)
 }

@@ -230,8 +230,8 @@ func (a *arrivals) Receive(frames []nic.Frame) int {
 }
 
 // Next implements dataplane.Routes: everything is on the one link.
-func (s *scene) Next(dst, _ packet.Addr, in dataplane.LinkID, _ uint32) (dataplane.Next, bool) {
-	return dataplane.Next{Link: in, Via: dst, MTU: 1500}, true
+func (s *scene) Next(dst, _ packet.Addr, _ dataplane.LinkID, _ uint32) (dataplane.Next, bool) {
+	return dataplane.Next{Via: dst, MTU: 1500}, true
 }
 
 // PassUp implements dataplane.Upward: the frame is counted and no more.
