@@ -19,6 +19,14 @@ func TestWhatCannotBeReadGoesUpWhereLinuxAnswersIt(t *testing.T) {
 		up           bool
 	}{
 		{"an option without length", plain + " opts=nop", func(ip []byte) { ip[20], ip[21] = 68, 1 }, true},
+		{"no room for an address", plain + " opts=rr:1", func(ip []byte) { ip[22] = 6 }, true},
+		{"a place before the first", plain + " opts=rr:1", func(ip []byte) { ip[22] = 3 }, true},
+		{"two record routes", plain + " opts=rr:2", func(ip []byte) { copy(ip[20:], []byte{7, 3, 4, 7, 7, 4}) }, true},
+		{"a short router alert", plain + " opts=ra", func(ip []byte) { ip[21] = 2 }, true},
+		{"a timestamp where no more can be missed", plain + " opts=rr:1", func(ip []byte) { copy(ip[20:], []byte{68, 8, 9, 0xf0}) }, true},
+		{"a hop-by-hop option that must be known", six + " hbh", func(ip []byte) { ip[42] = 0xc0 }, true},
+		{"a hop-by-hop option that is too long", six + " hbh", func(ip []byte) { ip[42], ip[43] = 1, 5 }, true},
+		{"half of a TCP header in a fragment of IPv6", "[2001:db8:7::7]:1 -> [2001:db8::1]:80 tcp S data=80 frag=0:16", func([]byte) {}, false},
 		{"a hop-by-hop header that is not the first", six + " dst", func(ip []byte) { ip[40] = 0 }, true},
 		{"an uneven fragment of IPv6", six + " frag=0:64", func(ip []byte) { ip[5]-- }, true},
 		{"an impossible header length", plain, func(ip []byte) { ip[0] = 0x41 }, false},

@@ -40,6 +40,9 @@ func (p *Packet) parse6(frame []byte, l3 int) Fault {
 	if f := c.walk(p.Data, l3); f != OK {
 		return f
 	}
+	if p.Proto == hopByHop && !skippable(b[ipv6Len+2:ipv6Len+8+int(b[ipv6Len+1])*8]) {
+		return BadExtension
+	}
 	p.Proto, p.L4 = c.next, uint16(c.end)
 	if c.fragment == 0 {
 		return p.parseTransport(p.Data[c.end:])
@@ -47,6 +50,23 @@ func (p *Packet) parse6(frame []byte, l3 int) Fault {
 	p.FragHeader = uint16(c.fragment)
 	p.FragID = binary.BigEndian.Uint32(p.Data[c.fragment+4:])
 	return p.parseFragment(p.Data[c.end:], c.offset, c.more, c.end-c.afterFragment())
+}
+
+// skippable reports whether who does not know hop-by-hop options may pass them
+// over (RFC 8200 section 4.2). Linux tells the sender of the others.
+func skippable(opts []byte) bool {
+	const pad1, act = 0, 0xc0 // what to do with a packet, in the type of an option that is not known
+	for len(opts) > 0 {
+		if opts[0] == pad1 {
+			opts = opts[1:]
+			continue
+		}
+		if len(opts) < 2 || opts[0]&act != 0 || 2+int(opts[1]) > len(opts) {
+			return false
+		}
+		opts = opts[2+int(opts[1]):]
+	}
+	return true
 }
 
 // martian6 tells sources that no packet on a wire may carry: ::, ::1 and

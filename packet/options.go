@@ -9,7 +9,9 @@ const (
 	optRecordRoute = 7
 	optTimestamp   = 68
 	optLooseRoute  = 131
+	optCIPSO       = 134
 	optStrictRoute = 137
+	optAlert       = 148
 	optCopied      = 0x80 // goes into every fragment
 
 	maxOptions = 40
@@ -35,7 +37,7 @@ func (p *Packet) parseOptions(h []byte) Fault {
 	}
 	for opts := h[ipv4Len:]; len(opts) > 0 && opts[0] != optEnd; {
 		n := nextOption(opts)
-		if n == 0 {
+		if n == 0 || !legible(h, opts[:n]) {
 			return BadOption
 		}
 		if opts[0] == optLooseRoute || opts[0] == optStrictRoute {
@@ -46,26 +48,73 @@ func (p *Packet) parseOptions(h []byte) Fault {
 	return OK
 }
 
-// FillRecordRoute writes own into the next free place of the record route
-// option of p and mends the header checksum. It reports whether there was one.
-func FillRecordRoute(p *Packet, own Addr) bool {
-	if !p.Options {
+// legible reports whether Linux reads an option of the header h, which is as
+// long as it says. Those that it writes to come once.
+func legible(h, opt []byte) bool {
+	n := len(opt)
+	switch opt[0] {
+	case optLooseRoute, optStrictRoute:
+		return n >= 3 && opt[2] >= 4
+	case optRecordRoute:
+		return n >= 3 && opt[2] >= 4 && isFirst(h, opt) && hasRoom(opt, 4)
+	case optTimestamp:
+		if n < 4 || opt[2] < 5 || !isFirst(h, opt) {
+			return false
+		}
+		const addressed, asked = 1, 3 // with addresses, with those that the sender names
+		switch kind := opt[3] & 15; {
+		case int(opt[2]) > n: // so many hosts had no room
+			return opt[3]>>4 < 15 || kind == asked
+		case kind == addressed, kind == asked:
+			return hasRoom(opt, 8)
+		}
+		return hasRoom(opt, 4)
+	case optAlert:
+		return n >= 4
+	case optCIPSO: // by what its administrator has said of it
 		return false
 	}
-	h := p.Data[p.L3:p.L4]
-	filled := record(findOption(h, optRecordRoute), own)
-	if filled {
-		setHeaderChecksum(h)
+	return true
+}
+
+func isFirst(h, opt []byte) bool { return &findOption(h, opt[0])[0] == &opt[0] }
+
+// hasRoom reports whether an option is full, or has room for n more bytes where
+// it points to.
+func hasRoom(opt []byte, n int) bool {
+	at := int(opt[2]) // counts from 1
+	return at > len(opt) || at+n-1 <= len(opt)
+}
+
+// FillRecordRoute writes own into the next free place of the record route
+// option of p, clears what stands behind the last option, and mends the header
+// checksum. It reports whether anything has changed.
+func FillRecordRoute(p *Packet, own Addr) bool {
+	changed := NoteRoute(p, own)
+	if changed {
+		setHeaderChecksum(p.Data[p.L3:p.L4])
 	}
-	return filled
+	return changed
 }
 
 // NoteRoute is FillRecordRoute without the header checksum: errors of Linux
 // quote a packet so that it has looked at the options of, but not sent.
-func NoteRoute(p *Packet, own Addr) {
-	if p.Options {
-		record(findOption(p.Data[p.L3:p.L4], optRecordRoute), own)
+func NoteRoute(p *Packet, own Addr) (changed bool) {
+	if !p.Options {
+		return false
 	}
+	h := p.Data[p.L3:p.L4]
+	changed = record(findOption(h, optRecordRoute), own)
+	for opts := h[ipv4Len:]; len(opts) > 0; opts = opts[max(1, nextOption(opts)):] {
+		if opts[0] == optEnd {
+			for i := range opts {
+				changed = changed || opts[i] != optEnd
+			}
+			clear(opts)
+			break
+		}
+	}
+	return changed
 }
 
 // findOption returns an option of the IPv4 header h, nil if it has none.

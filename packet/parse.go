@@ -121,11 +121,11 @@ func (p *Packet) parse4(frame []byte, l3 int) Fault {
 	return p.parseTransport(b[ihl:total])
 }
 
-// martian4 tells sources that Linux never accepts: 0/8, 127/8, multicast and
+// martian4 tells sources that Linux never accepts: 0.0.0.0, 127/8, multicast and
 // limited broadcast.
 func martian4(src uint32) bool {
 	top := src >> 24
-	return top == 0 || top == 127 || top >= 224 && (top < 240 || src == 1<<32-1)
+	return src == 0 || top == 127 || top >= 224 && (top < 240 || src == 1<<32-1)
 }
 
 // parseFragment checks the place of a fragment that carries b; extra is what
@@ -149,6 +149,9 @@ func (p *Packet) parseTransport(b []byte) Fault {
 	switch p.Proto {
 	case TCP:
 		if len(b) < tcpLen {
+			if p.V6 {
+				return Truncated // a first fragment without all of it is none (RFC 8200 section 4.5)
+			}
 			return p.short()
 		}
 		offset := int(b[12]>>4) * 4

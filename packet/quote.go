@@ -2,11 +2,12 @@ package packet
 
 import "encoding/binary"
 
-// IsIntact reports whether the checksum of an ICMP message is right.
+// IsIntact reports whether the checksum of an ICMP message or a TCP segment,
+// which is no fragment, is right.
 func (p *Packet) IsIntact() bool {
 	b, pseudo := p.Data[p.L4:], uint32(0)
-	if p.V6 {
-		pseudo = uint32(PseudoSum(p.Src, p.Dst, ICMPv6, len(b)))
+	if p.V6 || p.Proto == TCP {
+		pseudo = uint32(PseudoSum(p.Src, p.Dst, p.Proto, len(b)))
 	}
 	return Checksum(b, pseudo) == 0
 }
