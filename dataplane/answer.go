@@ -161,6 +161,9 @@ func (w *Worker) translateError(b *Batch, i int) {
 		b.finish(i, Drop, BadChecksum)
 		return
 	}
+	if toServer {
+		w.count(b, i, rec, s)
+	}
 	if p.TTL <= 1 {
 		b.finish(i, Drop, TTLExpired)
 		return
@@ -170,17 +173,24 @@ func (w *Worker) translateError(b *Batch, i int) {
 		b.finish(i, Drop, why)
 		return
 	}
-	if (p.V6 || p.DF) && p.IPLen() > w.hops.at(id).mtu() {
-		b.finish(i, Drop, TooBig) // no error about an error
+	size := p.IPLen()
+	if b.whole {
+		size = b.limit
+	}
+	if size > w.hops.at(id).mtu() && (p.V6 || p.DF && !toServer) {
+		b.finish(i, Drop, TooBig) // no error about an error; IPVS cuts those for servers
 		return
+	}
+	if p.Options {
+		w.recordRoute(b, i, id)
 	}
 	if rec.Flags&conntrack.Aliased != 0 {
 		w.moveClientPort(b, i, rec)
 	}
-	w.stats[rec.Server].count(b.dir[i], uint64(p.IPLen()))
 	if toServer {
 		p.TranslateQuote(packet.Endpoint{Addr: s.real.Addr, Port: rec.RPort}, packet.Destination)
 	} else {
+		w.count(b, i, rec, s)
 		p.TranslateQuote(packet.Endpoint{Addr: w.table.Virtual(b.conn[i]), Port: rec.VPort}, packet.Source)
 	}
 	w.Counters.Forwarded++

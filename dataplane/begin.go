@@ -51,17 +51,17 @@ func (w *Worker) replaces(b *Batch, i int) bool {
 }
 
 // destless reports whether the server of a connection is gone, or takes no new
-// connections and this would be one. Every datagram can go to another server.
+// connections and this would be one. Every datagram of a service can go to
+// another server, unless a template would choose the same.
 func (w *Worker) destless(b *Batch, i int, rec *conntrack.Record, calls bool) bool {
 	s := w.config.servers[rec.Server]
 	if s == nil || s.deleted.Load() {
 		return true
 	}
 	if b.proto[i] == packet.UDP && w.config.Deviations.Has(service.MovingDatagrams) {
-		calls = s.quiet.Load()
+		calls = b.service[i] != noService && rec.Flags&controlled == 0
 	}
-	return calls && rec.Flags&controlled == 0 && b.service[i] != noService &&
-		w.config.Services[b.service[i]].quiesces(s.Slot)
+	return calls && s.quiet.Load()
 }
 
 // forsaken decides on packet i of a connection whose server was deleted. As
@@ -89,7 +89,7 @@ func (w *Worker) begin(b *Batch, i int) {
 	if w.openData(b, i) {
 		return
 	}
-	if !w.config.takes(b.service[i], b.other[i].Port) || b.client[i].Port == ftpDataPort {
+	if !w.config.takes(b.service[i], b.other[i].Port) {
 		b.finish(i, PassUp, Unexplained)
 		return
 	}
@@ -99,6 +99,10 @@ func (w *Worker) begin(b *Batch, i int) {
 	}
 	if w.defence.thins() {
 		b.finish(i, Drop, DropPacket)
+		return
+	}
+	if b.client[i].Port == ftpDataPort {
+		b.finish(i, PassUp, Unexplained)
 		return
 	}
 	who := call{schedulerKey(b, i), b.client[i].Addr, b.other[i].Port, state, w.tick}
@@ -131,6 +135,8 @@ func (w *Worker) opening(b *Batch, i int) (state conntrack.State, ok bool) {
 		return conntrack.SynRecv, true
 	case set.SloppyTCP != 0:
 		return conntrack.NoState.Next(conntrack.ToServer, conntrack.EventOf(p.TCPFlags)), true
+	case !p.IsIntact() && !(w.config.isPartial(b.link[i]) && p.Unfinished()):
+		b.finish(i, Drop, BadChecksum) // nobody has sent it so
 	default:
 		w.answerReset(b, i, NoConn)
 	}
@@ -164,7 +170,13 @@ func reasonOf(room conntrack.Room) Reason {
 	return TableFull
 }
 
+// schedulerKey is what a scheduler is told of packet i. Of an ICMP error IPVS
+// tells the destination of the packet that it quotes, which is the client.
 func schedulerKey(b *Batch, i int) scheduler.Key {
 	client, other := &b.client[i], &b.other[i]
-	return scheduler.Key{Src: client.Addr.As16(), Dst: other.Addr.As16(), SrcPort: client.Port, DstPort: other.Port}
+	k := scheduler.Key{Src: client.Addr.As16(), Dst: other.Addr.As16(), SrcPort: client.Port, DstPort: other.Port}
+	if b.kinds[i] == kindError {
+		k.Dst = k.Src
+	}
+	return k
 }

@@ -45,6 +45,9 @@ func (s *Service) choose(c *Config, who *call) (choice, Reason) {
 	if s.spec.OnePacket && who.state == conntrack.UDP { // a mark may have other protocols
 		got.state = conntrack.OnePacket
 	}
+	if got.state == conntrack.OnePacket && !c.Deviations.Has(service.OnePacketAnswers) {
+		got.server.glimpse()
+	}
 	got.server.begin(got.state)
 	return got, Unexplained
 }
@@ -93,14 +96,7 @@ func (s *Service) schedule(c *Config, who *call) *Server {
 	return nil
 }
 
-// quiesces reports whether the server of that slot takes no new connections.
-func (s *Service) quiesces(slot uint32) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return s.takesNone(slot)
-}
-
-// takesNone is quiesces for who holds the lock.
+// takesNone reports whether the server of that slot takes no new connections.
 func (s *Service) takesNone(slot uint32) bool {
 	for i := range s.servers {
 		if s.servers[i].ID == slot {
@@ -136,6 +132,13 @@ func (s *Server) begin(state conntrack.State) {
 		return
 	}
 	s.counts.Begin(state.Active())
+}
+
+// glimpse counts a connection that is there for one packet, which may leave the
+// server overloaded.
+func (s *Server) glimpse() {
+	s.counts.Begin(false)
+	s.counts.End(false)
 }
 
 // end takes a connection off the counts.

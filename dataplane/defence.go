@@ -79,7 +79,7 @@ func (w *Worker) defend() {
 		return
 	}
 	d.weak.walk(w, func(i conntrack.Index, rec *conntrack.Record) {
-		if d.worthLittle(rec, w.tick) {
+		if !w.spare(i, rec) && d.worthLittle(rec, w.tick) {
 			w.end(i)
 		}
 	})

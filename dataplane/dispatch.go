@@ -28,11 +28,15 @@ func (w *Worker) fits(b *Batch, i int, h *hop) bool {
 }
 
 // recordRoute fills the option that asks for the router's address with the
-// one that clients know: the VIP.
-func (w *Worker) recordRoute(b *Batch, i int) {
+// one that clients know: the VIP. A packet that is only routed gets that of the
+// link by which it leaves.
+func (w *Worker) recordRoute(b *Batch, i int, id HopID) {
 	own := b.packets[i].Dst
 	if b.dir[i] == conntrack.ToClient {
 		own = w.table.Virtual(b.conn[i])
+		if w.config.Settings.SnatReroute == 0 {
+			own = w.config.Links[w.hops.at(id).link()].Addr4
+		}
 	}
 	packet.FillRecordRoute(&b.packets[i], own)
 }

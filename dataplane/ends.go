@@ -87,6 +87,9 @@ func (w *Worker) dropOrphans() {
 		w.deletions = n
 		if w.config.Settings.ExpireNodestConn != 0 {
 			w.orphans.left = w.table.Slots()
+			if w.config.ftp != nil {
+				w.config.ftp.dropOrphans()
+			}
 		}
 	}
 	if w.masterless >= 0 {

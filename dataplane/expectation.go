@@ -248,6 +248,20 @@ func (f *FTP) sweep(now conntrack.Tick) {
 	}
 }
 
+// dropOrphans gives up the data connections of deleted servers.
+func (f *FTP) dropOrphans() {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for n := f.oldest; n != 0; {
+		x := f.at(n)
+		next := x.newer
+		if x.server.deleted.Load() {
+			f.giveUp(n)
+		}
+		n = next
+	}
+}
+
 // Expected is a data connection that nobody has opened yet, as connection lists
 // show it.
 type Expected struct {

@@ -25,8 +25,13 @@ func (w *Worker) leave(b *Batch, i int) {
 	p := &b.packets[i]
 	from := packet.Endpoint{Addr: p.Src, Port: p.SrcPort}
 	if w.config.Settings.NatIcmpSend == 0 || b.kinds[i] != kindFlow || p.TTL <= 1 || p.TCPFlags&packet.RST != 0 ||
-		p.Proto == packet.SCTP && p.Chunk == packet.ChunkAbort || !w.config.serves(p.Proto, &from, b.link[i], false) {
+		p.Proto == packet.SCTP && p.FirstChunk() == packet.ChunkAbort || !w.config.serves(p.Proto, &from, b.link[i], false) {
 		b.finish(i, PassUp, Unexplained)
+		return
+	}
+	next, ok := w.routes.Next(p.Dst, p.Src, b.link[i], 0)
+	if ok && p.IPLen() > next.MTU && (p.V6 || p.DF) && !b.whole {
+		b.finish(i, PassUp, Unexplained) // the kernel has another word for it
 		return
 	}
 	b.dir[i] = conntrack.ToClient
@@ -66,7 +71,7 @@ func (w *Worker) translate(b *Batch, i int) {
 		return
 	}
 	if p.Options {
-		w.recordRoute(b, i)
+		w.recordRoute(b, i, id)
 	}
 	if rec.Flags&conntrack.Aliased != 0 {
 		w.moveClientPort(b, i, rec)
@@ -90,7 +95,7 @@ func (w *Worker) translate(b *Batch, i int) {
 // note counts packet i and moves its connection's state and deadline.
 func (w *Worker) note(b *Batch, i int, rec *conntrack.Record, s *Server) {
 	p := &b.packets[i]
-	w.stats[rec.Server].count(b.dir[i], uint64(p.IPLen()))
+	w.count(b, i, rec, s)
 	event := conntrack.EventOf(p.TCPFlags)
 	switch p.Proto {
 	case packet.TCP:
@@ -112,6 +117,13 @@ func (w *Worker) note(b *Batch, i int, rec *conntrack.Record, s *Server) {
 	}
 	if after.Established() {
 		w.assure(b.conn[i], rec)
+	}
+}
+
+// count counts packet i of a connection, unless its server was deleted.
+func (w *Worker) count(b *Batch, i int, rec *conntrack.Record, s *Server) {
+	if !s.deleted.Load() {
+		w.stats[rec.Server].count(b.dir[i], uint64(b.packets[i].IPLen()))
 	}
 }
 

@@ -110,7 +110,7 @@ func (w *Worker) pass(b *Batch, i int) bool {
 		return false
 	}
 	s := c.servers[rec.Server]
-	if s == nil || rec.Flags&^familiar != 0 || rec.RouteGen != c.routeGen ||
+	if s == nil || s.deleted.Load() || rec.Flags&^familiar != 0 || rec.RouteGen != c.routeGen ||
 		rec.VPort != s.toClient.Port || rec.RPort != s.toServer.Port {
 		return false
 	}
@@ -120,8 +120,6 @@ func (w *Worker) pass(b *Batch, i int) bool {
 		if s.links.Load()>>(b.link[i]&(MaxLinks-1))&1 == 0 || rec.Flags&(controlled|assured) == controlled {
 			return false
 		}
-	} else if s.deleted.Load() {
-		return false
 	}
 	h := w.hops.at(id)
 	if id == noHop || !h.usable() || int(p.Len) > h.mtu() || c.exitOf(h.link()).tags != 0 || len(w.waiting.frames) != 0 {

@@ -24,7 +24,7 @@ const (
 	NotIP                         // no IPv4 or IPv6 packet
 	BadVersion                    // IP version and EtherType differ
 	BadLength                     // impossible header or total length
-	BadChecksum                   // of the IPv4 header, or of an ICMP error, is wrong
+	BadChecksum                   // of the IPv4 header, an ICMP error, or TCP without a connection
 	BadOption                     // IPv4 options that cannot be read; passed up
 	Martian                       // source no host can have: 127/8, multicast, an own address
 	SourceRoute                   // IPv4 source route option

@@ -23,7 +23,11 @@ type probe struct {
 	id               uint32
 	df               bool
 	options, ipOpts  []byte
+	first            uint8  // IPv6: the type of the first extension header
+	extensions       []byte // all of them
 	data             []byte
+	patch            []byte // of the transport header, before its checksum is computed
+	patchAt          int
 	checksum         int // of the transport; -1 = right
 	typ, code        uint8
 	mtu              int
@@ -70,6 +74,7 @@ func (p *probe) pseudo(n int) uint32 {
 
 // seal puts the checksum of b at byte at.
 func (p *probe) seal(b []byte, at int, pseudo uint32) []byte {
+	copy(b[p.patchAt:], p.patch)
 	c := folded(sum(b, pseudo))
 	if p.proto == protoUDP && c == 0 {
 		c = 0xffff
@@ -136,9 +141,13 @@ func (p *probe) packet() []byte {
 	segment := p.segment()
 	if p.v6() {
 		h := make([]byte, 40)
+		next := p.proto
+		if len(p.extensions) > 0 {
+			next, segment = p.first, slices.Concat(p.extensions, segment)
+		}
 		h[0], h[1] = 0x60|p.tos>>4, p.tos<<4
 		binary.BigEndian.PutUint16(h[4:], uint16(len(segment)))
-		h[6], h[7] = p.proto, p.ttl
+		h[6], h[7] = next, p.ttl
 		copy(h[8:], p.src.Addr().AsSlice())
 		copy(h[24:], p.dst.Addr().AsSlice())
 		return append(h, segment...)
@@ -189,9 +198,9 @@ func (p *probe) pieces() [][]byte {
 func (p *probe) piece(head, load []byte, at int, more bool) []byte {
 	h := slices.Clone(head)
 	if p.v6() {
+		f := []byte{h[6], 0, byte(at >> 8), byte(at), 0, 0, 0, 0}
 		h[6] = 44
 		binary.BigEndian.PutUint16(h[4:], uint16(8+len(load)))
-		f := []byte{p.proto, 0, byte(at >> 8), byte(at), 0, 0, 0, 0}
 		if more {
 			f[3] |= 1
 		}
@@ -199,6 +208,9 @@ func (p *probe) piece(head, load []byte, at int, more bool) []byte {
 		return slices.Concat(h, f, load)
 	}
 	where := uint16(at / 8)
+	if p.df {
+		where |= 0x4000
+	}
 	if more {
 		where |= 0x2000
 	}
@@ -289,6 +301,14 @@ func (p *probe) set(name, value string) {
 		p.options = payload("hex:" + value)
 	case "ipopts":
 		p.ipOpts = payload("hex:" + value)
+	case "ext":
+		kind, text, _ := strings.Cut(value, ":")
+		n, _ := strconv.Atoi(kind)
+		p.first, p.extensions = uint8(n), payload("hex:"+text)
+	case "patch":
+		at, text, _ := strings.Cut(value, ":")
+		p.patchAt, _ = strconv.Atoi(at)
+		p.patch = payload("hex:" + text)
 	case "data":
 		p.data = payload(value)
 	case "ck":
