@@ -5,7 +5,9 @@ import (
 	"errors"
 	"io/fs"
 	"log/slog"
+	"os"
 	"os/exec"
+	"path/filepath"
 
 	"github.com/lvx-lb/lvx/sockopt"
 )
@@ -43,6 +45,10 @@ func runExec(ctx context.Context, args []string, std stdio) int {
 			return exitCannotRun
 		}
 		return exitNotFound
+	}
+	// Scripts that the command runs mean the same director, wherever they run.
+	if path, err := filepath.Abs(socket); err == nil {
+		os.Setenv("LVX_SOCKET", path)
 	}
 	status, err := sockopt.Supervise(ctx, sockopt.Command{
 		Path: path, Args: words, Enter: []string{"exec", enterSupervision}, Socket: socket,

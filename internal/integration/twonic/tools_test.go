@@ -64,6 +64,10 @@ func TestDebiansIpvsadmCommandsTheDirector(t *testing.T) {
 	for _, list := range []string{"-Ln", "-Ln --stats --exact", "-S -n", "-L --timeout"} {
 		alike(r, list)
 	}
+	// A script that asks lvx means the same director.
+	if got, want := unmodified(r, "sh", "-c", "cd /; "+rig.Executable(t)+" adm -S -n"), r.Adm("-S -n"); got != want {
+		t.Errorf("lvx adm under lvx exec:\n%swithout:\n%s", got, want)
+	}
 	unmodified(r, "ipvsadm", "-e", "-t", r.VIP+":80", "-r", r.RIPs[0]+":8080", "-m", "-w", "0")
 	if got := answers(r, url(r.VIP, "80"), 2); strings.Join(got, " ") != "server2 server2" {
 		t.Errorf("answers without server1: %v", got)
