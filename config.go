@@ -34,8 +34,8 @@ type Config struct {
 	// Name is the director's own: of the veth that it may create (default
 	// lvx0) and of its state file. Two directors need two.
 	Name string
-	// StateDir is where settings changed on the machine are noted before the
-	// change; "" notes nothing.
+	// StateDir is a folder where settings changed on the machine are noted
+	// before the change; "" notes nothing.
 	StateDir string
 	// Workers is how many threads forward, 1 by default; each needs a queue of
 	// its own on every NIC.

@@ -77,6 +77,7 @@ func New(cfg Config) (*Director, error) {
 		{"start beside the kernel", checkIPVS},
 		{"read network", d.openMirror},
 		{"find NICs", d.openLinks},
+		{"look for settings to put back", d.openSettings},
 		{"load steering", d.openSteering},
 		{"open sockets", d.openRings},
 		{"make workers", d.openWorkers},
@@ -136,6 +137,10 @@ func (d *Director) openSteering() (err error) {
 			return err
 		}
 	}
+	return nil
+}
+
+func (d *Director) openSettings() (err error) {
 	d.settings, err = openSettings(d.cfg, d.log)
 	return err
 }
@@ -268,6 +273,9 @@ func (d *Director) release() error {
 	}
 	if d.mirror != nil {
 		errs = append(errs, d.mirror.Close())
+	}
+	if d.settings != nil {
+		errs = append(errs, d.settings.close())
 	}
 	return errors.Join(errs...)
 }

@@ -12,6 +12,8 @@ import (
 	"path/filepath"
 	"syscall"
 
+	"golang.org/x/sys/unix"
+
 	"github.com/lvx-lb/lvx/nic/xsk"
 	"github.com/lvx-lb/lvx/route"
 	"github.com/lvx-lb/lvx/rss"
@@ -21,7 +23,8 @@ import (
 // They are noted in a file first, so that the next start can put them back
 // after a crash.
 type settings struct {
-	path string // "" = not noted
+	path string   // "" = not noted
+	lock *os.File // beside it, of the one director that notes there
 	log  *slog.Logger
 	note settingsNote
 	veth bool // there is one for the way back
@@ -85,6 +88,9 @@ func openSettings(cfg Config, log *slog.Logger) (*settings, error) {
 	if cfg.Name != "lvx0" {
 		s.path = filepath.Join(cfg.StateDir, "nic-"+cfg.Name+".json")
 	}
+	if err := s.take(); err != nil {
+		return nil, err
+	}
 	text, err := os.ReadFile(s.path)
 	if errors.Is(err, fs.ErrNotExist) {
 		return s, nil
@@ -93,9 +99,32 @@ func openSettings(cfg Config, log *slog.Logger) (*settings, error) {
 		err = json.Unmarshal(text, &s.note)
 	}
 	if err != nil {
-		return nil, fmt.Errorf("read settings to put back, remove %s to do without: %w", s.path, err)
+		return nil, errors.Join(fmt.Errorf("read settings to put back, remove %s to do without: %w", s.path, err), s.close())
 	}
 	return s, nil
+}
+
+// take locks the notes: another director's are not those of one that crashed.
+// The lock's file stays, as that of the socket does.
+func (s *settings) take() (err error) {
+	if s.lock, err = os.OpenFile(s.path+".lock", os.O_CREATE|os.O_RDWR|unix.O_NOFOLLOW, 0o600); err != nil {
+		return fmt.Errorf("open lock: %w", err)
+	}
+	err = unix.Flock(int(s.lock.Fd()), unix.LOCK_EX|unix.LOCK_NB)
+	if errors.Is(err, unix.EWOULDBLOCK) {
+		err = fmt.Errorf("%w and notes its settings in %s; a second one takes another --name", ErrRunning, s.path)
+	}
+	if err != nil {
+		err = errors.Join(err, s.close())
+	}
+	return err
+}
+
+func (s *settings) close() error {
+	if s.lock == nil {
+		return nil
+	}
+	return s.lock.Close()
 }
 
 // change makes the changes. What a crashed director has changed is put back

@@ -108,13 +108,37 @@ func settingsLab(t *testing.T) (*settings, *fakeMachine, *links, Config) {
 	return reopen(t, cfg), m, l, cfg
 }
 
+// reopen opens the settings as the next start does: a crash lets go of the
+// lock.
 func reopen(t *testing.T, cfg Config) *settings {
 	t.Helper()
 	s, err := openSettings(cfg, slog.New(slog.NewTextHandler(io.Discard, nil)))
+	if err == nil {
+		err = s.close()
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
 	return s
+}
+
+func TestTwoDirectorsDoNotShareNotes(t *testing.T) {
+	cfg := Config{Name: "lvx0", StateDir: t.TempDir()}
+	first, err := openSettings(cfg, slog.Default())
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := openSettings(cfg, slog.Default()); !errors.Is(err, ErrRunning) || !strings.Contains(err.Error(), "--name") {
+		t.Errorf("a second one of that name: %v", err)
+	}
+	other, err := openSettings(Config{Name: "lvx1", StateDir: cfg.StateDir}, slog.Default())
+	if err := errors.Join(err, other.close(), first.close()); err != nil {
+		t.Error(err)
+	}
+	third, err := openSettings(cfg, slog.Default())
+	if err := errors.Join(err, third.close()); err != nil {
+		t.Errorf("after it: %v", err)
+	}
 }
 
 func (m *fakeMachine) want(t *testing.T, when string, eth0 xsk.Offload, redirects bool) {

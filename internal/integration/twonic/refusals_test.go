@@ -62,8 +62,10 @@ func TestADirectorThatCannotStartSaysWhy(t *testing.T) {
 	r.Part("another director on the same socket", func(r *rig.Rig) {
 		refused(r, []string{"--public", "pub0", "--private", "priv0"}, "--socket")
 	})
+	second := []string{"--public", "pub0", "--private", "priv0", "--socket", filepath.Join(r.Dir, "second.sock")}
+	r.Part("another director of the same name", func(r *rig.Rig) { refused(r, second, "--name") })
 	r.Part("another director on the same NIC", func(r *rig.Rig) {
-		refused(r, []string{"--public", "pub0", "--private", "priv0", "--socket", filepath.Join(r.Dir, "second.sock")}, "pub0", "XDP")
+		refused(r, append(second, "--name", "second"), "pub0", "XDP", "another lvx")
 	})
 	r.Stop()
 }
