@@ -72,6 +72,21 @@ func TestTheKernelsRulesAndItsMasqueradingGoOn(t *testing.T) {
 	r.Stop()
 }
 
+// To IPVS the director makes the packets of a service anew, so rules for what it
+// only routes bend none of their ways.
+func TestRulesForWhatIsRoutedAreNotForServices(t *testing.T) {
+	r := rig.New(t, netlab.TwoNIC)
+	r.Nginx(t.TempDir(), "8080")
+	for _, rule := range []string{"iif pub0", "iif priv0", "from " + r.CIP, "from " + r.RIPs[0]} {
+		r.Run(r.Director, "ip", strings.Fields("rule add "+rule+" prohibit")...)
+	}
+	r.Direct()
+	f := r.V4()
+	r.Rules(f.Services("-t", "80", "rr", "8080")...)
+	answers(r, url(f.VIP, "80"), 4)
+	r.Stop()
+}
+
 // What the sender's kernel left to its NIC to cut reaches generic XDP whole.
 func TestANICWithFramesThatAreTooLongIsNamedOnce(t *testing.T) {
 	r := rig.New(t, netlab.TwoNIC)
