@@ -3,6 +3,7 @@ package sockopt
 import (
 	"net/netip"
 	"path"
+	"regexp"
 	"strconv"
 	"strings"
 )
@@ -61,17 +62,28 @@ func beyondArguments(words []string) string {
 	return ""
 }
 
-var braces = strings.NewReplacer("{", " { ", "}", " } ")
+var (
+	inBraces = regexp.MustCompile(`\$\{(\w+)\}`)
+	braces   = strings.NewReplacer("{", " { ", "}", " } ")
+)
 
 // beyondConfiguration finds IPv6 in keepalived's virtual servers and groups of
-// them. VRRP may have it.
+// them, be it by a name that is defined for it. VRRP may have it.
 func beyondConfiguration(text string) string {
+	named := map[string]string{} // by $NAME
 	group, before := false, ""
 	for line := range strings.Lines(text) {
 		if comment := strings.IndexAny(line, "#!"); comment >= 0 {
 			line = line[:comment]
 		}
-		for _, word := range strings.Fields(braces.Replace(line)) {
+		if name, value, ok := strings.Cut(line, "="); ok && strings.HasPrefix(name, "$") {
+			named[name] = strings.TrimSpace(value)
+			continue
+		}
+		for _, word := range strings.Fields(braces.Replace(inBraces.ReplaceAllString(line, "$$$1"))) {
+			if value, ok := named[word]; ok {
+				word = value
+			}
 			switch {
 			case (group || before == "virtual_server") && is6(word), (group || before == "ip_family") && word == "inet6":
 				return word
