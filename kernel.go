@@ -58,7 +58,10 @@ func explainKernel(err error) error {
 
 // explainNIC names the NIC of an error, and the remedy where there is one.
 func explainNIC(n nicFacts, err error) error {
-	if !errors.Is(err, bpf.ErrForeign) {
+	switch {
+	case n.driver == "veth" && errors.Is(err, unix.ENOSPC):
+		return fmt.Errorf("%s: %w; a veth needs as many receive queues as its other end has transmit queues (ethtool -l)", n.name, err)
+	case !errors.Is(err, bpf.ErrForeign):
 		return fmt.Errorf("%s: %w", n.name, err)
 	}
 	if p, _ := bpf.Attached(n.ifindex); p.Name == bpf.ProgramName {

@@ -42,6 +42,9 @@ func TestRefusalsOfTheKernelNameTheRemedy(t *testing.T) {
 	if got := explainKernel(unix.ENOMEM); got != unix.ENOMEM {
 		t.Errorf("what cannot be explained: %v", got)
 	}
+	if got := explainNIC(nicFacts{name: "eth0", driver: "veth"}, unix.ENOSPC).Error(); !strings.Contains(got, "its other end") {
+		t.Errorf("a veth with too few queues: %q", got)
+	}
 	if got := explainNIC(nicFacts{name: "eth0"}, bpf.ErrForeign).Error(); !strings.HasPrefix(got, "eth0: ") || !strings.Contains(got, "bpftool net") {
 		t.Errorf("a foreign program: %q", got)
 	}

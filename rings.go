@@ -55,6 +55,9 @@ func (d *Director) openRings() error {
 	var refused []error
 	for _, mode := range modes {
 		if err = d.tryMode(mode, queues); err == nil {
+			if mode == xsk.Generic && len(refused) > 0 {
+				d.log.Warn("only generic XDP works, which is slow", "because", refused[len(refused)-1])
+			}
 			return nil
 		}
 		// No other mode helps.
@@ -79,15 +82,22 @@ func (d *Director) queues() ([]int, error) {
 		case err != nil:
 			return nil, err
 		case count > maxQueues:
-			return nil, fmt.Errorf("%w: %s has %d queues, at most %d; run: ethtool -L %s combined %d",
-				ErrNIC, n.name, count, maxQueues, n.name, maxQueues)
+			return nil, fmt.Errorf("%w: %s has %d queues, at most %d%s", ErrNIC, n.name, count, maxQueues, resize(n.name, maxQueues))
 		case count < d.cfg.Workers:
-			return nil, fmt.Errorf("%w: %d workers need as many queues on every NIC, %s has %d; run: ethtool -L %s combined %d",
-				ErrNIC, d.cfg.Workers, n.name, count, n.name, d.cfg.Workers)
+			return nil, fmt.Errorf("%w: %d workers need as many queues on every NIC, %s has %d%s",
+				ErrNIC, d.cfg.Workers, n.name, count, resize(n.name, d.cfg.Workers))
 		}
 		queues[i] = count
 	}
 	return queues, nil
+}
+
+// resize says how a NIC gets so many queues.
+func resize(nic string, queues int) string {
+	if run := xsk.Resize(nic, queues); run != "" {
+		return "; run: " + run
+	}
+	return ", and cannot have as many"
 }
 
 // differAt returns where two lists of equal length differ first, -1 nowhere.

@@ -36,6 +36,22 @@ func queuesOf(name string) (receive, transmit int, err error) {
 	return int(max(c.rxCount+c.combinedCount, 1)), int(max(c.txCount+c.combinedCount, 1)), nil
 }
 
+// Resize returns the command that gives the NIC of that name so many queues, ""
+// if it cannot have them.
+func Resize(name string, queues int) string {
+	c := ethtoolChannels{cmd: unix.ETHTOOL_GCHANNELS}
+	if err := ethtool(name, unsafe.Pointer(&c)); err != nil {
+		return ""
+	}
+	switch n := uint32(queues); {
+	case n <= c.maxCombined:
+		return fmt.Sprintf("ethtool -L %s combined %d", name, n)
+	case n <= min(c.maxRx, c.maxTx):
+		return fmt.Sprintf("ethtool -L %s rx %d tx %d", name, n, n)
+	}
+	return ""
+}
+
 // wantTransmitQueue refuses a queue that only receives: a socket on it would
 // bind, and in copy mode lose every frame it sends without an error.
 func wantTransmitQueue(ifindex, queue int) error {

@@ -21,6 +21,20 @@ func TestReceiveQueuesInUseAreCounted(t *testing.T) {
 	})
 }
 
+func TestTheCommandForMoreQueuesIsTheDriversOwn(t *testing.T) {
+	inLab(t, func() {
+		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "q", NumRxQueues: 3, NumTxQueues: 2}, PeerName: "qfar"}))
+		for queues, want := range map[int]string{2: "ethtool -L q rx 2 tx 2", 3: ""} {
+			if got := Resize("q", queues); got != want {
+				t.Errorf("%d queues: %q, want %q", queues, got, want)
+			}
+		}
+		if got := Resize("lo", 2); got != "" {
+			t.Errorf("lo: %q", got)
+		}
+	})
+}
+
 func TestAQueueThatOnlyReceivesIsRefused(t *testing.T) {
 	inLab(t, func() {
 		must(t, netlink.LinkAdd(&netlink.Veth{LinkAttrs: netlink.LinkAttrs{Name: "q", NumRxQueues: 3, NumTxQueues: 2}, PeerName: "qfar"}))
