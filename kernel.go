@@ -50,6 +50,8 @@ func explainKernel(err error) error {
 		return fmt.Errorf("%s: %w", rights, err)
 	case errors.Is(err, unix.EMFILE):
 		return fmt.Errorf("lvx needs more open files; raise ulimit -n: %w", unix.EMFILE)
+	case errors.Is(err, unix.ENOSYS):
+		return fmt.Errorf("this kernel has no BPF (CONFIG_BPF_SYSCALL, Linux 5.18 or newer): %w", err)
 	case errors.Is(err, unix.EAFNOSUPPORT):
 		return fmt.Errorf("this kernel has no AF_XDP (CONFIG_XDP_SOCKETS, Linux 5.18 or newer): %w", err)
 	}

@@ -33,6 +33,7 @@ func TestRefusalsOfTheKernelNameTheRemedy(t *testing.T) {
 		unix.EPERM:        "lvx needs root, or CAP_NET_ADMIN",
 		unix.EACCES:       "lvx needs root, or CAP_NET_ADMIN",
 		unix.EMFILE:       "lvx needs more open files",
+		unix.ENOSYS:       "this kernel has no BPF",
 		unix.EAFNOSUPPORT: "this kernel has no AF_XDP",
 	} {
 		if got := explainKernel(fmt.Errorf("create socket: %w", err)).Error(); !strings.HasPrefix(got, want) {

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"os"
+	"path/filepath"
 	"strings"
 	"syscall"
 	"testing"
@@ -30,6 +31,28 @@ func TestEveryCommandTellsItsOptions(t *testing.T) {
 					t.Errorf("lvx %s: a long line: %s", line, said)
 				}
 			}
+		}
+	}
+}
+
+func TestThePagesTellOfEveryOptionOfRun(t *testing.T) {
+	pages, err := filepath.Glob("../../docs/*.md")
+	if err != nil {
+		t.Fatal(err)
+	}
+	var all []byte
+	for _, page := range append(pages, "../../README.md") {
+		text, err := os.ReadFile(page)
+		if err != nil {
+			t.Fatal(err)
+		}
+		all = append(all, text...)
+	}
+	_, out, _ := say(t, "run -h")
+	for line := range strings.Lines(out) {
+		option, _, _ := strings.Cut(strings.TrimSpace(line), " ")
+		if strings.HasPrefix(line, "  --") && !bytes.Contains(all, []byte(option)) {
+			t.Errorf("no page tells of %s", option)
 		}
 	}
 }
