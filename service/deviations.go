@@ -108,6 +108,10 @@ var deviations = [...]Deviation{
 		LVX:  "another one is expected beside it",
 		Why:  "the server begins a new one",
 	}, {
+		IPVS: "a server's packet to port 0 of its client meets the client's persistence template, which takes on the state of a connection",
+		LVX:  "it meets nothing",
+		Why:  "a template is not a connection, and nobody listens on port 0",
+	}, {
 		IPVS: "FTP data connections are expected while there is memory",
 		LVX:  "8 are expected at a time of one control connection, 4,096 of all, which are at most 65,536",
 		Why:  "nothing here grows without bound",

@@ -20,7 +20,7 @@
 // differ.
 //
 // The virtual machine runs with LVX_IPVS=1, as `make test-ipvs` does;
-// IPVS_SHORT=1 plays fewer, IPVS_SEED=N and IPVS_SCENARIO=REGEXP name some,
+// IPVS_SHORT=1 plays fewer, IPVS_SEED=N or N-M and IPVS_SCENARIO=REGEXP name some,
 // IPVS_TIMES=N plays all several times. Without it the tests replay the
 // recordings that are checked in.
 //

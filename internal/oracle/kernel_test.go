@@ -36,19 +36,9 @@ func fixed(t testing.TB) []*record.Scenario {
 func plan(t *testing.T) []*record.Scenario {
 	t.Helper()
 	all := fixed(t)
-	seeds, first := 120, uint64(1)
-	if os.Getenv("IPVS_SHORT") != "" {
-		seeds = 30
-	}
-	if text := os.Getenv("IPVS_SEED"); text != "" {
-		seed, err := strconv.ParseUint(text, 10, 64)
-		if err != nil {
-			t.Fatalf("IPVS_SEED: %v", err)
-		}
-		seeds, first = 1, seed
-	}
-	for n := range uint64(seeds) {
-		all = append(all, write(t, first+n))
+	first, last := seeds(t)
+	for seed := first; seed <= last; seed++ {
+		all = append(all, write(t, seed))
 	}
 	if only, err := regexp.Compile(os.Getenv("IPVS_SCENARIO")); err != nil {
 		t.Fatalf("IPVS_SCENARIO: %v", err)
@@ -57,6 +47,31 @@ func plan(t *testing.T) []*record.Scenario {
 	}
 	times, _ := strconv.Atoi(os.Getenv("IPVS_TIMES"))
 	return slices.Repeat(all, max(times, 1))
+}
+
+// seeds returns the first and the last seed of the random scenarios: IPVS_SEED is
+// one of them, or two with a hyphen between.
+func seeds(t *testing.T) (first, last uint64) {
+	t.Helper()
+	text := os.Getenv("IPVS_SEED")
+	switch {
+	case text == "" && os.Getenv("IPVS_SHORT") != "":
+		return 1, 30
+	case text == "":
+		return 1, 120
+	}
+	from, to, isRange := strings.Cut(text, "-")
+	if !isRange {
+		to = from
+	}
+	first, err := strconv.ParseUint(from, 10, 32)
+	if err != nil {
+		t.Fatalf("IPVS_SEED: %v", err)
+	}
+	if last, err = strconv.ParseUint(to, 10, 32); err != nil {
+		t.Fatalf("IPVS_SEED: %v", err)
+	}
+	return first, last
 }
 
 // TestKernelAndLvxAgree plays all scenarios to the kernel and to lvx.
