@@ -48,6 +48,14 @@ var deviations = [...]Deviation{
 		LVX:  "it is refused",
 		Why:  "masquerading is the only forwarding method that there is",
 	}, {
+		IPVS: "a server may be the director itself, by any of its addresses but 127.0.0.0/8",
+		LVX:  "such a server gets nothing, and a warning says so; 127.0.0.0/8 is refused",
+		Why:  "AF_XDP does not see what the machine itself sends",
+	}, {
+		IPVS: "only packets to an address of the director are looked at; others are routed",
+		LVX:  "packets to a VIP are looked at that come to a MAC address of the director, whoever has the VIP",
+		Why:  "one that takes over is ready before it has the address; a backup with `use_vmac` hears what its switch floods",
+	}, {
 		IPVS: "iptables puts firewall marks on packets, by whatever it matches",
 		LVX:  "`lvx mark` does, by destination, protocol, port and NIC",
 		Why:  "netfilter does not see the packets",
