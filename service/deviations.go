@@ -68,10 +68,6 @@ var deviations = [...]Deviation{
 		LVX:  "it remembers at most as many as `--conns`; then one without connections gives way, or the newcomer is dropped",
 		Why:  "nothing here grows without bound",
 	}, {
-		IPVS: "a server may be the director itself",
-		LVX:  "127.0.0.0/8 is refused; for another of its addresses packets are dropped (`no-route`)",
-		Why:  "a worker sends by NICs only",
-	}, {
 		IPVS: "incomplete datagrams take at most 4 MB",
 		LVX:  "incomplete datagrams take at most 1/16 of the frames, each at most 64 fragments; the oldest gives way",
 		Why:  "frames are what the NICs receive into",
