@@ -138,14 +138,3 @@ func parseTimeout(text string, low int64) (time.Duration, error) {
 	}
 	return time.Duration(n) * time.Second, nil
 }
-
-// prefixOf returns the length of a mask without holes.
-func prefixOf(mask netip.Addr) (int, bool) {
-	b := mask.As4()
-	n := uint32(b[0])<<24 | uint32(b[1])<<16 | uint32(b[2])<<8 | uint32(b[3])
-	ones := 0
-	for ; n&(1<<31) != 0; n <<= 1 {
-		ones++
-	}
-	return ones, n == 0
-}

@@ -35,7 +35,8 @@ Options of services and servers
   -b --sched-flags FLAGS                           mh-fallback,mh-port for mh; sh-fallback,sh-port for sh
   -p --persistent [SECONDS]                        a client keeps its server, 360 s unless given; a
                                                    service of port 0 needs it
-  -M --netmask MASK                                of the clients that -p takes for one
+  -M --netmask MASK                                what -p takes for one client: the bits of its IPv4
+                                                   address, how many of IPv6; all unless given
   -o --ops                                         UDP: each datagram to the next server
   -r --real-server HOST[:PORT]                     the service's port unless given
   -m --masquerading                                forward by NAT; must be given

@@ -1,6 +1,7 @@
 package admin
 
 import (
+	"encoding/binary"
 	"math/bits"
 	"net/netip"
 	"slices"
@@ -228,15 +229,11 @@ func (p *parser) finishService(c *Command, flags []string) error {
 	if s.Persistent = p.persistent; s.Persistent == 0 {
 		return nil // a mask without -p is never looked at
 	}
-	prefix, ok := p.prefix, true
-	if !p.v6 {
-		prefix, ok = prefixOf(p.mask)
-	}
-	if !ok || prefix == 0 {
-		c.Unsupported = "the netmask " + p.mask.String()
-	}
-	if whole := p.v6 && prefix == 128 || !p.v6 && prefix == 32; !whole {
-		s.Netmask = prefix
+	switch {
+	case !p.v6:
+		s.Netmask = service.IPv4Mask(binary.BigEndian.Uint32(p.mask.AsSlice()))
+	case p.prefix < 128:
+		s.Netmask = service.Netmask(p.prefix)
 	}
 	return nil
 }

@@ -29,6 +29,16 @@ func TestCommandsBecomeEdits(t *testing.T) {
 			Persistent: 360 * time.Second, Netmask: 24, OnePacket: true}},
 		"-A -t [2001:db8::1]:80 -p 5 -M 64": {Op: service.AddService,
 			Service: service.Service{Key: tcp("[2001:db8::1]:80"), Scheduler: "wlc", Persistent: 5 * time.Second, Netmask: 64}},
+		"-A -t 192.0.2.1:80 -p 5 -M 255.0.255.0": {Op: service.AddService, Service: service.Service{
+			Key: tcp("192.0.2.1:80"), Scheduler: "wlc", Persistent: 5 * time.Second, Netmask: service.IPv4Mask(0xff00ff00)}},
+		"-A -f 7 -p 5 -M 0.0.0.0": {Op: service.AddService, Service: service.Service{
+			Key: service.Key{Mark: 7}, Scheduler: "wlc", Persistent: 5 * time.Second, Netmask: service.IPv4Mask(0)}},
+		"-A -t 192.0.2.1:80 -p 5 -M 24": {Op: service.AddService, Service: service.Service{ // 0.0.0.24
+			Key: tcp("192.0.2.1:80"), Scheduler: "wlc", Persistent: 5 * time.Second, Netmask: service.IPv4Mask(24)}},
+		"-A -t 192.0.2.1:80 -p 5 -M 255.255.255.255": {Op: service.AddService, Service: service.Service{
+			Key: tcp("192.0.2.1:80"), Scheduler: "wlc", Persistent: 5 * time.Second}},
+		"-A -M 255.255.0.0 -p 5 -t [2001:db8::1]:80": {Op: service.AddService, Service: service.Service{ // forgotten
+			Key: tcp("[2001:db8::1]:80"), Scheduler: "wlc", Persistent: 5 * time.Second}},
 		"-A -f 7 -6": {Op: service.AddService, Service: service.Service{
 			Key: service.Key{Mark: 7, Address: at("[::]:0")}, Scheduler: "wlc"}},
 		"-A --sctp-service 192.0.2.1:9": {Op: service.AddService, Service: service.Service{

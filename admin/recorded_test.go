@@ -271,7 +271,6 @@ func TestArgumentsThatAreHardToWrite(t *testing.T) {
 		{[]string{"-A", "-f", "5", "-6"}, "[rc=0]\n"},
 		{[]string{"-A", "-t", "[::ffff:1.2.3.4]:80"}, "illegal virtual server address[:port] specified\n[rc=2]\n"},
 		{[]string{"-A", "-t", "1.2.3.4:80", "--pe", "sip"}, "Operation not supported: the persistence engine sip\n[rc=255]\n"},
-		{[]string{"-A", "-t", "1.2.3.4:80", "-p", "-M", "255.0.255.0"}, "Operation not supported: the netmask 255.0.255.0\n[rc=255]\n"},
 		{[]string{"-A", "-t", "1.2.3.4:80", "-M", "255.0.255.0"}, "[rc=0]\n"},
 		{[]string{"-a", "-t", "1.2.3.4:80", "-r", "5.6.7.8", "-i", "--tun-type", "gre"}, "Operation not supported: the tunnel type gre\n[rc=255]\n"},
 		{[]string{"--start-daemon", "master"}, "Operation not supported: connection sync daemons\n[rc=255]\n"},

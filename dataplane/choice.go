@@ -113,16 +113,15 @@ func reasonWithout(s *Server) Reason {
 	return Unexplained
 }
 
-// network returns the first address of the network that a belongs to; 0 bits
-// stand for the whole address.
-func network(a packet.Addr, bits int) packet.Addr {
-	if bits == 0 {
+// network returns what clients that a mask makes one have in common.
+func network(a packet.Addr, m service.Netmask) packet.Addr {
+	switch {
+	case a.Is4():
+		return packet.AddrFrom4(a.V4() & m.IPv4())
+	case m == 0:
 		return a
 	}
-	if a.Is4() {
-		bits += 96
-	}
-	return masked(a, bits)
+	return masked(a, int(m))
 }
 
 // begin counts a connection of the server.

@@ -65,12 +65,8 @@ func (v Service) checked(f Features) (Service, error) {
 }
 
 func (v Service) valid() error {
-	bits := 32
-	if v.Is6() {
-		bits = 128
-	}
 	switch {
-	case v.Netmask < 0 || v.Netmask > bits:
+	case !v.Netmask.fits(v.Is6()):
 		return fmt.Errorf("%w: netmask", ErrInvalid)
 	case v.Persistent < 0 || v.Persistent > maxTimeout:
 		return fmt.Errorf("%w: persistence timeout", ErrInvalid)

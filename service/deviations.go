@@ -60,10 +60,6 @@ var deviations = [...]Deviation{
 		LVX:  "`lvx mark` does, by destination, protocol, port and NIC",
 		Why:  "netfilter does not see the packets",
 	}, {
-		IPVS: "`-M` takes 0.0.0.0, which makes all clients one, and masks with gaps",
-		LVX:  "it refuses them",
-		Why:  "a template is for a client, or for a network of them",
-	}, {
 		IPVS: "persistence remembers every client, while there is memory",
 		LVX:  "it remembers at most as many as `--conns`; then one without connections gives way, or the newcomer is dropped",
 		Why:  "nothing here grows without bound",

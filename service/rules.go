@@ -4,7 +4,6 @@ import (
 	"bufio"
 	"fmt"
 	"io"
-	"net"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -139,9 +138,9 @@ func (v Service) options() string {
 func (v Service) Mask() string {
 	switch {
 	case v.Is6() && v.Netmask > 0 && v.Netmask < 128:
-		return strconv.Itoa(v.Netmask)
-	case !v.Is6() && v.Netmask > 0 && v.Netmask < 32:
-		return net.IP(net.CIDRMask(v.Netmask, 32)).String()
+		return v.Netmask.String()
+	case !v.Is6() && v.Netmask > 0 && v.Netmask != 32:
+		return v.Netmask.dotted()
 	}
 	return ""
 }

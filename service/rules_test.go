@@ -109,6 +109,21 @@ func TestRulesWithNames(t *testing.T) {
 	}
 }
 
+func TestRulesSayAnyIPv4Mask(t *testing.T) {
+	for mask, want := range map[uint32]string{
+		0: " -M 0.0.0.0", 0xff00ff00: " -M 255.0.255.0", 0xfffffff8: " -M 255.255.255.248", 0x80000000: " -M 128.0.0.0", 1<<32 - 1: "",
+	} {
+		v := Service{Key: Key{Mark: 7}, Scheduler: "rr", Persistent: time.Minute, Netmask: IPv4Mask(mask)}
+		var got bytes.Buffer
+		if err := WriteRules(&got, []Configured{{Service: v}}, Names{}); err != nil {
+			t.Fatal(err)
+		}
+		if got.String() != "-A -f 7 -s rr -p 60"+want+"\n" {
+			t.Errorf("%08x: %s", mask, &got)
+		}
+	}
+}
+
 func TestRulesOfAnIPv6Mark(t *testing.T) {
 	v := Service{Key: Key{Mark: 7, Address: netip.MustParseAddrPort("[::]:0")}, Scheduler: "rr", Persistent: time.Minute, Netmask: 64}
 	var got bytes.Buffer

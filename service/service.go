@@ -46,7 +46,7 @@ type Service struct {
 	Scheduler  string        `json:"scheduler"`
 	Flags      []string      `json:"flags,omitempty"`      // scheduler flags, as -b takes them
 	Persistent time.Duration `json:"persistent,omitempty"` // 0 = not persistent
-	Netmask    int           `json:"netmask,omitempty"`    // prefix length of -M, 0 = whole address
+	Netmask    Netmask       `json:"netmask,omitempty"`    // of -M
 	OnePacket  bool          `json:"one_packet,omitempty"`
 }
 

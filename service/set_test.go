@@ -151,6 +151,7 @@ func TestRefusalsAreThoseOfIPVS(t *testing.T) {
 
 		{with(v6, func(v *Service) { v.Netmask = 129 }), ErrInvalid},
 		{with(other, func(v *Service) { v.Netmask = 33 }), ErrInvalid},
+		{with(v6, func(v *Service) { v.Netmask = IPv4Mask(0xff00ff00) }), ErrInvalid},
 		{with(other, func(v *Service) { v.OnePacket = true }), ErrInvalid},
 		{with(other, func(v *Service) { v.Flags = []string{"mh-port"} }), ErrInvalid},
 		{with(other, func(v *Service) { v.Protocol = 1 }), ErrInvalid},

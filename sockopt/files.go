@@ -1,11 +1,12 @@
 package sockopt
 
 import (
+	"cmp"
 	"context"
+	"encoding/binary"
 	"fmt"
 	"io"
 	"math"
-	"net"
 	"net/netip"
 	"path"
 	"regexp"
@@ -69,12 +70,7 @@ func writeService(w io.Writer, s *service.Status) {
 		fmt.Fprintf(w, "%s  %s:%04X %s %s ", protocolName(s.Protocol), hex(s.Address.Addr()), s.Address.Port(), s.Scheduler, ops)
 	}
 	if s.Persistent != 0 {
-		mask := s.Netmask
-		if mask == 0 {
-			mask = 32
-		}
-		v4 := [4]byte(net.CIDRMask(min(mask, 32), 32))
-		fmt.Fprintf(w, "persistent %d %s", int64(s.Persistent/time.Second)*kernelHZ, hex(netip.AddrFrom4(v4)))
+		fmt.Fprintf(w, "persistent %d %08X", int64(s.Persistent/time.Second)*kernelHZ, maskWord(&s.Service))
 	}
 	fmt.Fprintln(w)
 	for i := range s.Servers {
@@ -82,6 +78,16 @@ func writeService(w io.Writer, s *service.Status) {
 		fmt.Fprintf(w, "  -> %s:%04X      %-7s %-6d %-10d %-10d\n",
 			bracketed(v.Address.Addr()), v.Address.Port(), methodName(v.Method), v.Weight, v.Active, v.Inactive)
 	}
+}
+
+// maskWord is a netmask as the kernel shows it: that of IPv6, the length of a
+// prefix, with the bytes of an IPv4 mask.
+func maskWord(s *service.Service) uint32 {
+	if !s.Is6() {
+		return s.Netmask.IPv4()
+	}
+	prefix := cmp.Or(uint32(s.Netmask), 128)
+	return binary.BigEndian.Uint32(binary.NativeEndian.AppendUint32(nil, prefix))
 }
 
 func writeConns(ctx context.Context, d admin.Director, w io.Writer) error {

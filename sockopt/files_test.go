@@ -108,3 +108,22 @@ func TestOnlyFilesOfProcNetAreOurs(t *testing.T) {
 		t.Error("addresses are in capitals")
 	}
 }
+
+func TestNetmasksReadAsFromTheKernel(t *testing.T) {
+	v4, v6 := recorded()[0].Service, recorded()[9].Service
+	for _, c := range []struct {
+		service service.Service
+		mask    service.Netmask
+		want    string
+	}{
+		{v4, 0, "FFFFFFFF"}, {v4, 24, "FFFFFF00"}, {v4, service.IPv4Mask(0), "00000000"}, {v4, service.IPv4Mask(0xff00ff01), "FF00FF01"},
+		{v6, 0, "80000000"}, {v6, 64, "40000000"}, {v6, 127, "7F000000"}, // recorded by package oracle
+	} {
+		c.service.Persistent, c.service.Netmask = 90*time.Second, c.mask
+		var b bytes.Buffer
+		writeService(&b, &service.Status{Service: c.service})
+		if !strings.HasSuffix(b.String(), " persistent 22500 "+c.want+"\n") {
+			t.Errorf("%v: %s, want %s", c.mask, &b, c.want)
+		}
+	}
+}

@@ -26,7 +26,7 @@ const (
 -D -f 7|-C|-a -t 192.0.2.10:80 -r 10.0.0.20:80|-a -t 192.0.2.10:80 -m -r 10.0.0.20|-a -f 7 -r 10.0.0.20 -m|-e -t 192.0.2.10:80 -r 10.0.0.11:8080
 -e -m -t 192.0.2.10:80 -r 10.0.0.11:8080|-d -t 192.0.2.10:80 -r 10.0.0.11:8080|-L|-Ln|-L -n -t 192.0.2.10:80|-L -n -f 7|-S|-Sn|-Z
 -Z -t 192.0.2.10:80|-Z -f 7|--set 1 2 3|--set 0 0 7|--set|-R|--start-daemon master|--start-daemon backup|--start-daemon x|--stop-daemon master|`
-	grammarOptions = `-s rr|-s foo|-s|-p|-p 100|-p 0|-p abc|-p 2678401|-M 255.255.255.0|-M 255.0.255.0|-M 24|-M|-o|-b sh-port|-b flag-1|-b
+	grammarOptions = `-s rr|-s foo|-s|-p|-p 100|-p 0|-p abc|-p 2678401|-M 255.255.255.0|-M 255.0.255.0|-M 0.0.0.0|-M 24|-M|-o|-b sh-port|-b flag-1|-b
 -r 10.0.0.21:81|-r foo|-r 10.0.0.21:http|-m|-g|-i|--masquerading|-w 0|-w 5|-w -1|-w 1x|-w|-x 5|-x 0|-x -1|-y 3|-y 0|--tun-type ipip|--tun-type gue
 --tun-type gre|--tun-type foo|--tun-port 5|--tun-nocsum|--tun-csum|--tun-remcsum|-n|-c|--timeout|--daemon|--stats|--rate|-X|--exact|--thresholds
 --persistent-conn|--sort|--nosort|--tun-info|-t 192.0.2.10:80|-f 7|-t 192.0.2.30:80|-u 192.0.2.30:http|--sctp-service 192.0.2.30:1|-f 8|-t foo

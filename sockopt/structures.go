@@ -5,7 +5,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"math"
-	"net"
 	"net/netip"
 	"strings"
 	"time"
@@ -181,26 +180,21 @@ func (r *serviceRule) service() (service.Service, error) {
 		return s, nil // the netmask is never looked at
 	}
 	s.Persistent = time.Duration(r.Timeout) * time.Second
-	prefix, bits := net.IPMask(r.Netmask[:]).Size()
-	if prefix == 0 || bits == 0 || s.Persistent == 0 {
-		return s, fmt.Errorf("persistence with netmask %v for %v is %w", net.IP(r.Netmask[:]), s.Persistent, service.ErrNotSupported)
+	if s.Persistent == 0 {
+		return s, fmt.Errorf("persistence for no time is %w", service.ErrNotSupported)
 	}
-	if prefix < bits {
-		s.Netmask = prefix
-	}
+	s.Netmask = service.IPv4Mask(binary.BigEndian.Uint32(r.Netmask[:]))
 	return s, nil
 }
 
 func ruleOf(s *service.Service) serviceRule {
-	r := serviceRule{Address: addressOf(s.Key), Flags: flagHashed, Netmask: [4]byte{255, 255, 255, 255}}
+	r := serviceRule{Address: addressOf(s.Key), Flags: flagHashed}
 	copy(r.Scheduler[:len(r.Scheduler)-1], s.Scheduler)
 	if s.Persistent != 0 {
 		r.Flags |= flagPersistent
 		r.Timeout = uint32(min(s.Persistent/time.Second, math.MaxUint32))
 	}
-	if s.Netmask > 0 && s.Netmask < 32 {
-		copy(r.Netmask[:], net.CIDRMask(s.Netmask, 32))
-	}
+	binary.BigEndian.PutUint32(r.Netmask[:], s.Netmask.IPv4())
 	if s.OnePacket {
 		r.Flags |= flagOnePacket
 	}

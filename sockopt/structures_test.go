@@ -79,6 +79,8 @@ func TestRulesSurviveTheirStructures(t *testing.T) {
 		{Key: service.Key{Protocol: service.TCP, Address: netip.MustParseAddrPort("192.0.2.1:80")}, Scheduler: "wrr"},
 		{Key: service.Key{Protocol: service.UDP, Address: netip.MustParseAddrPort("192.0.2.1:53")}, Scheduler: "sh", Flags: []string{"flag-1", "flag-3"}, OnePacket: true},
 		{Key: service.Key{Protocol: service.SCTP, Address: netip.MustParseAddrPort("192.0.2.1:0")}, Scheduler: "rr", Persistent: time.Minute, Netmask: 24},
+		{Key: service.Key{Mark: 8}, Scheduler: "rr", Persistent: time.Minute, Netmask: service.IPv4Mask(0xff00ff00)},
+		{Key: service.Key{Mark: 9}, Scheduler: "rr", Persistent: time.Minute, Netmask: service.IPv4Mask(0)},
 		{Key: service.Key{Mark: 7}, Scheduler: "lc", Persistent: 360 * time.Second},
 	} {
 		rule := ruleOf(&want)
