@@ -25,7 +25,8 @@ type wanted struct {
 // stake is what one server needs of steering.
 type stake struct {
 	service   service.Key
-	protocols [3]uint8 // of its answers, 0 = none
+	called    netip.AddrPort // where the service's packets go
+	protocols [3]uint8       // of its answers, 0 = none
 	answers   netip.AddrPort
 	links     uint64 // that they come over
 }
@@ -121,7 +122,7 @@ func (w *wanted) lookAll() {
 // lookAt follows one server.
 func (w *wanted) lookAt(s *dataplane.Server) {
 	k := s.Service().Key
-	now := stake{service: k, answers: s.AnswersFrom(), links: s.Links()}
+	now := stake{service: k, called: s.CalledAt(), answers: s.AnswersFrom(), links: s.Links()}
 	if now.protocols[0] = uint8(k.Protocol); k.Mark != 0 {
 		copy(now.protocols[:], w.marking.protocols(k, w.set.Marks()))
 	}
@@ -146,6 +147,9 @@ func (w *wanted) claim(x stake, by int) {
 		return
 	}
 	w.everywhere(x.service, by)
+	if x.called != x.service.Address {
+		w.everywhere(service.Key{Protocol: x.service.Protocol, Address: x.called}, by)
+	}
 	for link := range w.keys.links.list {
 		for _, p := range x.protocols {
 			if p != 0 && x.links>>link&1 != 0 {

@@ -1,9 +1,12 @@
 package lvx
 
 import (
+	"errors"
 	"net"
 	"net/netip"
+	"slices"
 	"testing"
+	"time"
 
 	"github.com/google/gopacket"
 	"github.com/google/gopacket/layers"
@@ -42,6 +45,62 @@ func calling(t *testing.T, from, to string) []byte {
 		frame[24], frame[25] = byte(c>>8), byte(c)
 	}
 	return frame
+}
+
+// Without narrow-ftp all TCP to the VIP of a persistent service of FTP is
+// steered, and all that its servers send.
+func TestAServiceOfFTPIsSteeredAsWideAsItIs(t *testing.T) {
+	for name, c := range map[string]struct {
+		deviations     service.Deviations
+		service, reply []string
+	}{
+		"narrow": {service.NarrowFTP, []string{"192.0.2.1:21"}, []string{"10.0.0.1:2121"}},
+		"wide":   {0, []string{"192.0.2.1:21", "192.0.2.1:0"}, []string{"10.0.0.1:0"}},
+	} {
+		roster, err := dataplane.NewRoster([]dataplane.Link{{Name: "lan"}})
+		if err != nil {
+			t.Fatal(err)
+		}
+		roster.Deviate(c.deviations)
+		links := &links{list: make([]linkFacts, 1)}
+		d := &Director{set: service.NewSet(dataplane.Features), roster: roster, links: links, keys: newKeys(nil, links)}
+		d.wanted = newWanted(d.keys, &d.marking, roster)
+		edit := func(op service.Op, persistent time.Duration, services, replies []string) {
+			t.Helper()
+			virtual := service.Key{Protocol: service.TCP, Address: netip.MustParseAddrPort("192.0.2.1:21")}
+			e := service.Edit{Op: op, Service: service.Service{Key: virtual, Scheduler: "rr", Persistent: persistent}}
+			if op == service.AddServer {
+				e.Server = service.Server{Address: netip.MustParseAddrPort("10.0.0.1:2121"), Weight: 1}
+			}
+			if err := errors.Join(d.set.Apply(e), roster.Apply(d.set)); err != nil {
+				t.Fatal(err)
+			}
+			for _, s := range roster.Servers() {
+				s.SetLinks(1)
+			}
+			changes := d.wanted.follow(d.set)
+			roster.Publish()
+			d.wanted.look(changes)
+			for _, x := range []struct {
+				got  map[key]int
+				want []string
+			}{{d.keys.service.wanted, services}, {d.keys.reply.wanted, replies}} {
+				var got []string
+				for k := range x.got {
+					got = append(got, k.at.String())
+				}
+				if slices.Sort(got); !slices.Equal(got, slices.Sorted(slices.Values(x.want))) {
+					t.Errorf("%s, %v: steering wants %v, want %v", name, op, got, x.want)
+				}
+			}
+		}
+		own := c.service[:1]
+		edit(service.AddService, 0, own, nil)
+		edit(service.AddServer, 0, own, []string{"10.0.0.1:2121"})
+		edit(service.EditService, time.Minute, c.service, c.reply)
+		edit(service.EditService, 0, c.service, c.reply) // for its connections
+		edit(service.DeleteService, 0, nil, nil)
+	}
 }
 
 // A deleted service is steered for its connections. When it was the last of

@@ -89,7 +89,9 @@ func (w *Worker) begin(b *Batch, i int) {
 	if w.openData(b, i) {
 		return
 	}
-	if !w.config.takes(b.service[i], b.other[i].Port) {
+	s := w.config.Services[b.service[i]]
+	beside := !s.owns(b.other[i].Port)
+	if beside && !(s.wide && w.mayCall(b, i)) {
 		b.finish(i, PassUp, Unexplained)
 		return
 	}
@@ -107,15 +109,24 @@ func (w *Worker) begin(b *Batch, i int) {
 	}
 	who := call{schedulerKey(b, i), b.client[i].Addr, b.other[i].Port, state, w.tick}
 	who.key.Now = uint32(w.tick)
-	got, why := w.config.Services[b.service[i]].choose(w.config, &who)
-	switch why {
-	case Unexplained:
+	got, why := s.choose(w.config, &who)
+	switch {
+	case why == Unexplained:
 		w.connect(b, i, &got)
-	case NoServer:
+	case why == NoServer && beside:
+		b.finish(i, PassUp, Unexplained)
+	case why == NoServer:
 		w.answerError(b, i, errNoServer, 0, NoServer)
 	default:
 		b.finish(i, Drop, why)
 	}
+}
+
+// mayCall reports whether packet i may open a connection to a port that is not
+// its service's own: what else comes there is the kernel's.
+func (w *Worker) mayCall(b *Batch, i int) bool {
+	flags := b.packets[i].TCPFlags
+	return b.kinds[i] == kindError || flags&packet.RST == 0 && (flags&packet.SYN != 0 || w.config.Settings.SloppyTCP != 0)
 }
 
 // opening returns the state in which packet i opens a connection. What opens

@@ -60,17 +60,21 @@ func (s *Service) maps(port uint16) bool {
 
 // serverFor asks the client's template, or the scheduler. A template knows
 // neither weight 0, unless expire_quiescent_template says so, nor overload.
+// Without one, nothing is served but the service's own port.
 func (s *Service) serverFor(c *Config, who *call) (choice, Reason) {
 	t := c.templates
 	if s.spec.Persistent == 0 || t == nil {
+		if !s.owns(who.port) {
+			return choice{}, NoServer
+		}
 		srv := s.schedule(c, who)
 		return choice{server: srv}, reasonWithout(srv)
 	}
 	t.mu.Lock()
 	defer t.mu.Unlock()
-	key := templateKey{network(who.client, s.spec.Netmask), s.virtual.Addr, s.virtual.Port, s.proto}
+	key := s.templateKey(who.client)
 	n := t.find(&key, who.now)
-	if n != 0 && c.Settings.ExpireQuiescentTemplate != 0 && s.takesNone(t.at(n).slot) {
+	if n != 0 && c.Settings.ExpireQuiescentTemplate != 0 && t.servers[t.at(n).slot].quiet.Load() {
 		t.annul(n)
 		n = 0
 	}
@@ -94,16 +98,6 @@ func (s *Service) schedule(c *Config, who *call) *Server {
 		return c.servers[s.servers[i].ID]
 	}
 	return nil
-}
-
-// takesNone reports whether the server of that slot takes no new connections.
-func (s *Service) takesNone(slot uint32) bool {
-	for i := range s.servers {
-		if s.servers[i].ID == slot {
-			return s.servers[i].Weight == 0
-		}
-	}
-	return false
 }
 
 func reasonWithout(s *Server) Reason {

@@ -26,6 +26,7 @@ type Config struct {
 	spreads  bool      // some service has more than its own port
 	anyPort  bool      // one takes all ports that no other has
 	ftp      *FTP      // nil: no service has control connections
+	ftpPorts []uint16  // of services that may have other ports of their VIP
 	ftpVIPs  addrSet   // of those services
 	marks    []*marks  // by link; nil = no service has packets by firewall mark
 	plain    bool      // plain packets may take the shortcut
@@ -52,6 +53,7 @@ type Service struct {
 	virtual packet.Endpoint
 	proto   uint8
 	listed  bool // in Roster.order
+	wide    bool // as with IPVS, persistent, it takes calls of other ports: of FTP
 
 	mu        spin
 	scheduler scheduler.Scheduler
@@ -79,7 +81,7 @@ type Server struct {
 	warms    bool        // it is in its slow start, for the Roster
 	began    Time
 
-	keepsPorts atomic.Bool // by firewall mark: the service was persistent at some time
+	keepsPorts atomic.Bool // the service was persistent at some time: by firewall mark, and of FTP, ports stay
 }
 
 // Counts returns the server's active and inactive connections.
@@ -96,12 +98,21 @@ func (s *Server) Idle() bool {
 	return s.counts.None() && s.awaited.Load() <= 0
 }
 
+// CalledAt returns where the packets of the server's service go to; port 0 is
+// any.
+func (s *Server) CalledAt() netip.AddrPort {
+	if s.service.wide && s.keepsPorts.Load() {
+		return netip.AddrPortFrom(s.service.Key.Address.Addr(), 0)
+	}
+	return s.service.Key.Address
+}
+
 // AnswersFrom returns where the server's packets come from; port 0 is any.
 func (s *Server) AnswersFrom() netip.AddrPort {
 	switch {
 	case s.service.marked() && s.real.Port != 0 && !s.keepsPorts.Load():
 		return s.Address.Address
-	case s.service.virtual.Port == 0:
+	case s.service.virtual.Port == 0 || s.service.wide && s.keepsPorts.Load():
 		return netip.AddrPortFrom(s.Address.Address.Addr(), 0)
 	case s.real.Port == 0:
 		return netip.AddrPortFrom(s.Address.Address.Addr(), s.service.virtual.Port)
@@ -183,7 +194,7 @@ func (c *Config) serviceOf(link LinkID, proto uint8, e *packet.Endpoint) int32 {
 // as with IPVS one of FTP comes first, for its data connections.
 func (c *Config) besides(proto uint8, e *packet.Endpoint) int32 {
 	if proto == packet.TCP && (e.Port >= firstPort || e.Port == ftpPort-1) && c.ftpVIPs.has(e.Addr) {
-		for _, port := range c.ftp.ports {
+		for _, port := range c.ftpPorts {
 			if id := c.index.find(proto, &packet.Endpoint{Addr: e.Addr, Port: port}); id != noService {
 				return id
 			}
@@ -195,12 +206,9 @@ func (c *Config) besides(proto uint8, e *packet.Endpoint) int32 {
 	return c.index.find(proto, &packet.Endpoint{Addr: e.Addr})
 }
 
-// takes reports whether a service opens connections to a port that serviceOf
-// has found it for. Data connections that nobody expects are the kernel's.
-func (c *Config) takes(service int32, port uint16) bool {
-	v := &c.Services[service].virtual
-	return v.Port == port || v.Port == 0
-}
+// owns reports whether a port that serviceOf has found the service for is its
+// own. What calls others may be a data connection of FTP.
+func (s *Service) owns(port uint16) bool { return s.virtual.Port == port || s.virtual.Port == 0 }
 
 // find returns the position of the service in Config.Services, noService if
 // there is none.

@@ -108,6 +108,7 @@ func (r *Roster) prepare(v service.Configured, sched scheduler.Scheduler) change
 	if s == nil {
 		s = &Service{Key: v.Key, scheduler: sched}
 		s.virtual, s.proto = virtualOf(v.Key)
+		s.wide = s.proto == packet.TCP && s.virtual.Port == ftpPort && !r.deviations.Has(service.NarrowFTP)
 	}
 	if r.services[v.Key] == nil {
 		r.services[v.Key], r.last = s, nil
@@ -363,7 +364,11 @@ func (r *Roster) Config() *Config {
 func (r *Roster) survey() *Config {
 	c := &Config{Links: slices.Clone(r.links), Deviations: r.deviations, deletions: &r.deletions}
 	own := slices.Clone(r.own)
-	var talking []packet.Addr // addresses of services with control connections
+	var talking []packet.Addr // addresses of services that have data connections
+	c.ftpPorts = r.ftpPorts
+	if !r.deviations.Has(service.NarrowFTP) {
+		c.ftpPorts = append([]uint16{ftpPort}, r.ftpPorts...)
+	}
 	marked := false
 	r.order = slices.DeleteFunc(r.order, func(s *Service) bool {
 		s.listed = r.services[s.Key] == s
@@ -376,7 +381,7 @@ func (r *Roster) survey() *Config {
 			continue
 		}
 		c.anyPort = c.anyPort || s.virtual.Port == 0
-		if s.proto == packet.TCP && slices.Contains(r.ftpPorts, s.virtual.Port) {
+		if s.proto == packet.TCP && slices.Contains(c.ftpPorts, s.virtual.Port) {
 			talking = append(talking, s.virtual.Addr)
 		}
 		own = append(own, s.virtual.Addr)

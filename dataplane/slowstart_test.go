@@ -44,7 +44,7 @@ func (w warming) service() *Service {
 
 // picks counts n new connections by server, oldest first.
 func (w warming) picks(n int) string {
-	config, who := w.roster.Config(), call{state: conntrack.SynRecv}
+	config, who := w.roster.Config(), call{port: 80, state: conntrack.SynRecv}
 	counts := map[string]int{}
 	for range n {
 		got, _ := w.service().choose(config, &who)

@@ -30,14 +30,19 @@ type template struct {
 // templateKey is what templates are found by.
 type templateKey struct {
 	client, virtual packet.Addr
-	port            uint16 // of the service
+	port            uint16 // of the service, 0 = all
 	proto           uint8
 }
 
-// allPorts reports whether the template is for all ports of the VIP: FTP opens
-// others beside its own.
-func (k *templateKey) allPorts() bool {
-	return k.port == 0 || k.port == ftpPort && k.proto == packet.TCP
+// templateKey is what the templates of a client of s, in its network, are found
+// by. As with IPVS one is for all ports of the VIP if the service is of FTP,
+// which opens others beside its own.
+func (s *Service) templateKey(client packet.Addr) templateKey {
+	port := s.virtual.Port
+	if port == ftpPort {
+		port = 0
+	}
+	return templateKey{network(client, s.spec.Netmask), s.virtual.Addr, port, s.proto}
 }
 
 const ftpPort = 21
@@ -353,7 +358,7 @@ func (t *Templates) seen(x *template, now conntrack.Tick) Template {
 	switch {
 	case x.void:
 		row.VPort, row.RPort = voidPort, voidPort
-	case !x.allPorts():
+	case x.port != 0:
 		row.VPort, row.RPort = x.port, s.real.Port
 	}
 	return row

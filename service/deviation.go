@@ -26,6 +26,7 @@ const (
 	OnePacketAnswers
 	ShortFragmentWait
 	CarefulFTP
+	NarrowFTP
 
 	allDeviations = 1<<iota - 1
 )

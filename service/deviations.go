@@ -44,6 +44,10 @@ var deviations = [...]Deviation{
 		IPVS: "FTP is read where a packet begins; PORT may name any address; an answer that comes again names the server; any packet of the two ends begins a data connection",
 		LVX:  "every line of FTP is read; a client can name its own address only; an answer that comes again names the VIP again; a SYN begins a data connection",
 	}, {
+		Name: "narrow-ftp", Switch: NarrowFTP, Default: true,
+		IPVS: "a persistent service of port 21 takes port 20 and every unprivileged TCP port of its VIP",
+		LVX:  "a persistent service of port 21 takes the data connections that its control connections tell of",
+	}, {
 		IPVS: "`ipvsadm -a` without `-m` is direct routing",
 		LVX:  "it is refused",
 		Why:  "masquerading is the only forwarding method that there is",
@@ -83,10 +87,6 @@ var deviations = [...]Deviation{
 		IPVS: "drop_entry, drop_packet and secure_tcp 1 and 2 are on while memory is short",
 		LVX:  "they are on while the connection table is",
 		Why:  "the memory of lvx is there from the start; what a flood uses up is the table",
-	}, {
-		IPVS: "a persistent service of port 21 takes every unprivileged TCP port of its VIP",
-		LVX:  "it takes the data connections that its control connections tell of",
-		Why:  "steering would take every TCP packet to the VIP and from the servers; a persistent service of port 0 does that for who needs it",
 	}, {
 		IPVS: "FTP data connections may go to any address that 227 names",
 		LVX:  "a server can name its own address or the VIP",

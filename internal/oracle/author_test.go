@@ -171,7 +171,8 @@ func (a *author) begin() {
 		}
 	}
 	if a.IntN(4) == 0 {
-		input.WriteString("-A -t 203.0.113.101:21 -s rr\n-a -t 203.0.113.101:21 -r 10.1.0.11:21 -m\n-a -t 203.0.113.101:21 -r 10.1.0.12:2121 -m\n")
+		options := choose(a, "", "", " -p 200", " -p 200 -M 255.255.0.1")
+		input.WriteString("-A -t 203.0.113.101:21 -s rr" + options + "\n-a -t 203.0.113.101:21 -r 10.1.0.11:21 -m\n-a -t 203.0.113.101:21 -r 10.1.0.12:2121 -m\n")
 		a.talks = []*talk{}
 	}
 	for a.IntN(3) == 0 {
@@ -207,7 +208,7 @@ func (a *author) arrange(v *virtual) {
 		case masked && v.at.Addr().Is6():
 			v.options += " -M " + choose(a, "64", "127", "128")
 		case masked:
-			v.options += " -M " + choose(a, "255.255.255.0", "255.255.255.254", "255.255.255.255")
+			v.options += " -M " + choose(a, "255.255.255.0", "255.255.255.254", "255.255.255.255", "0.0.0.0", "255.0.255.1", "0.0.0.3")
 		}
 	}
 	if v.proto == protoUDP && v.at.Port() != 0 && a.IntN(6) == 0 {

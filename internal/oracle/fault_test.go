@@ -3,12 +3,14 @@ package oracle
 import (
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/internal/oracle/record"
+	"github.com/lvx-lb/lvx/service"
 )
 
 // fault is something wrong that is planted around lvx's side, at its seams:
-// commands, frames that arrive and leave, timeouts and lists.
+// deviations, commands, frames that arrive and leave, timeouts and lists.
 type fault struct {
 	name       string
+	deviates   service.Deviations
 	onCommand  func(args []string) []string
 	onArrive   func(x *twin, n record.NIC, f record.Frame) record.Frame
 	onLeave    func(n record.NIC, f record.Frame) record.Frame // nil: the frame is lost

@@ -6,6 +6,7 @@ import (
 
 	"github.com/lvx-lb/lvx/conntrack"
 	"github.com/lvx-lb/lvx/internal/oracle/record"
+	"github.com/lvx-lb/lvx/service"
 )
 
 // onSCTP changes whole SCTP packets that leave.
@@ -83,6 +84,8 @@ func without(name, option string, values int) *fault {
 func serviceFaults() []*fault {
 	return []*fault{
 		without("persistence has no netmask", "-M", 1),
+		instead("netmasks have no gaps", "-M 255.0.255.1 ", "-M 255.255.255.1 "),
+		instead("a netmask without bits has all", "-M 0.0.0.0 ", "-M 255.255.255.255 "),
 		instead("templates live for another time", "-p 60 ", "-p 70 ", "-p 40 ", "-p 41 ", "-p 90 ", "-p 88 "),
 		{name: "an edited service is persistent no more", onCommand: func(args []string) []string {
 			line := strings.Join(args, " ") + " "
@@ -112,6 +115,17 @@ func serviceFaults() []*fault {
 		instead("dh is sh", "-s dh ", "-s sh "),
 		instead("lblc is lc", "-s lblc ", "-s lc "),
 	}
+}
+
+// deviationFaults switch on what lvx does in another way.
+func deviationFaults() []*fault {
+	var all []*fault
+	for _, d := range service.AllDeviations() {
+		if d.Switch != 0 {
+			all = append(all, &fault{name: d.Name + " is on", deviates: d.Switch})
+		}
+	}
+	return all
 }
 
 func sysctlFaults() []*fault {

@@ -13,7 +13,7 @@ import (
 
 // faults are what the comparison must find. Each function returns a fresh one.
 func faults() []*fault {
-	return slices.Concat(frameFaults(), stateFaults(), sctpFaults(), commandFaults(), serviceFaults(), sysctlFaults(), markFaults(), ftpFaults())
+	return slices.Concat(frameFaults(), stateFaults(), sctpFaults(), commandFaults(), serviceFaults(), sysctlFaults(), markFaults(), ftpFaults(), deviationFaults())
 }
 
 // at returns where the IPv4 or IPv6 header of f ends and its protocol; without

@@ -124,6 +124,9 @@ func (c *comparison) replies(s *record.Step, kernel, lvx *record.Result) {
 			output += line
 		}
 	}
+	if s.Command[0] == "mark" && kernel.Code != 0 && lvx.Code != 0 {
+		return // nftables are asked by a program of the guest, with words of its own
+	}
 	if !sameOutput(kernel.Output, output) || lvx.Code != kernel.Code {
 		c.differ(fmt.Sprintf("command %q", s.Command), fmt.Sprintf("kernel: status %d\n%slvx: status %d\n%s", kernel.Code, kernel.Output, lvx.Code, output))
 	}

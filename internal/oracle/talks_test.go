@@ -84,8 +84,19 @@ func (a *author) converse(name string) {
 	}
 }
 
+// untold has a client call the VIP of FTP by a port that nobody told it of.
+func (a *author) untold(name string) {
+	client := netip.AddrPortFrom(a.client(false).Addr(), uint16(43000+a.IntN(3)))
+	virtual := netip.AddrPortFrom(netip.MustParseAddr("203.0.113.101"), choose[uint16](a, 20, 1023, 1024, 50000, 50257))
+	a.send(name, a.fresh(protoTCP, client, virtual, choose(a, "S", "S", "SA", "A", "R")))
+}
+
 // transfer goes on with a data connection.
 func (a *author) transfer(name string) {
+	if a.talks != nil && a.IntN(4) == 0 {
+		a.untold(name)
+		return
+	}
 	all := slices.DeleteFunc(a.conns(), func(c conn) bool { return !c.isData() })
 	if len(all) == 0 {
 		return

@@ -65,7 +65,7 @@ func newTwin(t testing.TB, f *fault) *twin {
 	if x.roster, err = dataplane.NewRoster(links); err != nil {
 		t.Fatal(err)
 	}
-	x.roster.Deviate(0)
+	x.roster.Deviate(f.deviates)
 	x.roster.HelpFTP([]uint16{21}, nil)
 	x.roster.SetOwn(own)
 	x.setTimeouts()
