@@ -165,3 +165,42 @@ func BenchmarkRosterEdit(b *testing.B) {
 		})
 	}
 }
+
+// lblc looks every half hour, from when its service was made, for what nobody has
+// used for a day.
+func TestADestinationIsForgottenByTheServicesOwnClock(t *testing.T) {
+	roster, err := NewRoster(nil)
+	if err != nil {
+		t.Fatal(err)
+	}
+	const made = 10 * 60 * Second
+	roster.Warm(made)
+	set := service.NewSet(Features)
+	v := service.Service{Scheduler: "lblc", Key: service.Key{Protocol: service.TCP, Address: netip.MustParseAddrPort("192.0.2.1:80")}}
+	for _, e := range []service.Edit{
+		{Op: service.AddService, Service: v},
+		{Op: service.AddServer, Service: v, Server: service.Server{Address: netip.MustParseAddrPort("10.0.0.11:80"), Weight: 1}},
+		{Op: service.AddServer, Service: v, Server: service.Server{Address: netip.MustParseAddrPort("10.0.0.12:80"), Weight: 1}},
+	} {
+		if err := set.Apply(e); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := roster.Apply(set); err != nil {
+		t.Fatal(err)
+	}
+	config := roster.Config()
+	roster.Publish()
+	s := roster.services[v.Key]
+	at := func(now Time) *Server { return s.schedule(config, &call{key: scheduler.Key{Now: uint32(now.tick())}}) }
+	first := at(made + Second/10)
+	first.begin(conntrack.Established)
+	const day, half = 24 * 3600 * Second, 30 * 60 * Second
+	if at(made+day+half-Second) != first {
+		t.Error("it is forgotten before the next look")
+	}
+	// That was a use.
+	if at(made+2*day+half-Second) != first || at(made+4*day) == first {
+		t.Error("it is forgotten at another time")
+	}
+}

@@ -21,7 +21,7 @@ func (r *Roster) Apply(set *service.Set) error {
 			continue
 		}
 		if old := r.running(v.Key); old == nil || !sameScheduler(&old.spec, v) {
-			s, err := scheduler.New(v.Scheduler, v.Flags)
+			s, err := scheduler.New(v.Scheduler, v.Flags, scheduler.Since(uint32(r.now.tick())))
 			if err != nil {
 				return fmt.Errorf("make scheduler %q: %w", v.Scheduler, err)
 			}
