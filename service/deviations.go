@@ -84,6 +84,38 @@ var deviations = [...]Deviation{
 		LVX:  "the timestamp option stays as it came",
 		Why:  "the fast path reads no clock, and no router has to",
 	}, {
+		IPVS: "a server may be an address of the director itself",
+		LVX:  "there is no route to it",
+		Why:  "AF_XDP sends by NICs",
+	}, {
+		IPVS: "an answer may come by any NIC, and an ICMP error about a connection may be for anybody",
+		LVX:  "answers come by a link that leads to their server, errors are for the connection's client; others go on as they came",
+		Why:  "their sources are forged",
+	}, {
+		IPVS: "IPv6 packets from an address of the director, from :: or with stops to come in a routing header are taken",
+		LVX:  "they are dropped",
+		Why:  "so are those of IPv4",
+	}, {
+		IPVS: "a packet with lengths in its TCP or UDP header that contradict it is translated",
+		LVX:  "it is dropped",
+		Why:  "nobody can read it",
+	}, {
+		IPVS: "a client port of 0 is none: each packet from there is scheduled anew",
+		LVX:  "it is a port like others",
+		Why:  "a client stays with its server",
+	}, {
+		IPVS: "a datagram with DF in its fragments is refused as too large, an answer always, another if all of it is larger than the MTU",
+		LVX:  "it goes on, cut as it came, without DF",
+		Why:  "its sender has cut it already",
+	}, {
+		IPVS: "ICMPv6 errors of all types below 128 are translated",
+		LVX:  "those of types 1 to 4 are, others go on as they came",
+		Why:  "nobody sends others",
+	}, {
+		IPVS: "a host is sent up to 16 ICMPv6 errors a second, by the length of its route's prefix",
+		LVX:  "it is sent one a second, as of IPv4",
+		Why:  "the limit knows no routes",
+	}, {
 		IPVS: "drop_entry, drop_packet and secure_tcp 1 and 2 are on while memory is short",
 		LVX:  "they are on while the connection table is",
 		Why:  "the memory of lvx is there from the start; what a flood uses up is the table",
@@ -115,6 +147,10 @@ var deviations = [...]Deviation{
 		IPVS: "a server's packet to port 0 of its client meets the client's persistence template, which takes on the state of a connection",
 		LVX:  "it meets nothing",
 		Why:  "a template is not a connection, and nobody listens on port 0",
+	}, {
+		IPVS: "a control connection of FTP that is called anew stays beside the new one while it has data connections",
+		LVX:  "it ends",
+		Why:  "no packet finds it any more",
 	}, {
 		IPVS: "FTP data connections are expected while there is memory",
 		LVX:  "8 are expected at a time of one control connection, 4,096 of all, which are at most 65,536",
