@@ -50,5 +50,9 @@ func (p *Packet) TranslateQuote(to Endpoint, side Side) {
 		binary.BigEndian.PutUint16(p.Data[int(q.L4)+portAt:], to.Port)
 	}
 	stored := p.Data[p.L4+2:]
-	binary.BigEndian.PutUint16(stored, amend(binary.BigEndian.Uint16(stored), diff))
+	c := amend(binary.BigEndian.Uint16(stored), diff)
+	if p.V6 && c == 0 {
+		c = 0xffff // the same number; so Linux finishes what it leaves unfinished
+	}
+	binary.BigEndian.PutUint16(stored, c)
 }
