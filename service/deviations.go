@@ -84,10 +84,6 @@ var deviations = [...]Deviation{
 		LVX:  "the timestamp option stays as it came",
 		Why:  "the fast path reads no clock, and no router has to",
 	}, {
-		IPVS: "a server may be an address of the director itself",
-		LVX:  "there is no route to it",
-		Why:  "AF_XDP sends by NICs",
-	}, {
 		IPVS: "an answer may come by any NIC, and an ICMP error about a connection may be for anybody",
 		LVX:  "answers come by a link that leads to their server, errors are for the connection's client; others go on as they came",
 		Why:  "their sources are forged",
@@ -115,6 +111,10 @@ var deviations = [...]Deviation{
 		IPVS: "a host is sent up to 16 ICMPv6 errors a second, by the length of its route's prefix",
 		LVX:  "it is sent one a second, as of IPv4",
 		Why:  "the limit knows no routes",
+	}, {
+		IPVS: "with nat_icmp_send a server that calls a service by the port that it answers at is refused, as are its answers to the director",
+		LVX:  "it is served, and they are the kernel's",
+		Why:  "neither is without a connection",
 	}, {
 		IPVS: "drop_entry, drop_packet and secure_tcp 1 and 2 are on while memory is short",
 		LVX:  "they are on while the connection table is",
