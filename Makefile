@@ -37,7 +37,8 @@ test-vm: toolchain
 	LVX_VM=1 $(GO) test -v -count=1 -timeout 60m ./internal/vm
 
 # The same scenarios to Debian's kernel IPVS, in a virtual machine, and to lvx:
-# all to its fast path, a part to the running program. IPVS_SHORT=1 for fewer.
+# all to its fast path, a part to the running program. Beside it lvx is built with
+# one mistake after the other, which must be found. IPVS_SHORT=1 for fewer.
 test-ipvs: toolchain
 	LVX_IPVS=1 $(GO) test -v -count=1 -timeout 60m ./internal/oracle
 

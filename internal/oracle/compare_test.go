@@ -72,6 +72,9 @@ func (c *comparison) compare() []difference {
 	return c.found
 }
 
+// doubtful is said of a step of which nobody knows what the kernel does.
+const doubtful = "the step comes while timers run out"
+
 func (c *comparison) differ(what, text string) {
 	c.found = append(c.found, difference{c.scenario.Scenario, c.scenario.Seed, c.at, what, text})
 }
@@ -82,7 +85,7 @@ func (c *comparison) step(s *record.Step) error {
 	c.up = c.up[:0]
 	c.tally.note(c.twin, s)
 	if s.Sleep == 0 && c.timers.doubt(c.now, margin/2) != 0 {
-		c.differ("the step comes while timers run out", c.timers.String())
+		c.differ(doubtful, c.timers.String())
 	}
 	switch {
 	case len(s.Frames) > 0:

@@ -19,10 +19,17 @@
 // to frames that are passed up are compared there, by the same list of what may
 // differ.
 //
+// That the comparison finds what is wrong is tested, too: by faults at the seams
+// of lvx in memory and around the program (fault_test.go, faults_live_test.go),
+// and by mistakes in lvx's source (mistake_test.go). With each of these the test
+// is built anew, beside the virtual machine, and the recording that tells must
+// show a difference. A mistake whose place in the source has changed fails every
+// `go test`, so that the table is renewed.
+//
 // The virtual machine runs with LVX_IPVS=1, as `make test-ipvs` does;
 // IPVS_SHORT=1 plays fewer, IPVS_SEED=N or N-M and IPVS_SCENARIO=REGEXP name some,
 // IPVS_TIMES=N plays all several times. Without it the tests replay the
-// recordings that are checked in.
+// recordings that are checked in, those that IPVS_SCENARIO names.
 //
 // On 20 November 2026, on two cores with other work: 305 scenarios with 15,033
 // packets, 86 of them with 1,930 packets played to the program too, in 19 minutes,

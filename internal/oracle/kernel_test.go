@@ -9,7 +9,6 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
-	"regexp"
 	"slices"
 	"strconv"
 	"strings"
@@ -40,11 +39,7 @@ func plan(t *testing.T) []*record.Scenario {
 	for seed := first; seed <= last; seed++ {
 		all = append(all, write(t, seed))
 	}
-	if only, err := regexp.Compile(os.Getenv("IPVS_SCENARIO")); err != nil {
-		t.Fatalf("IPVS_SCENARIO: %v", err)
-	} else {
-		all = slices.DeleteFunc(all, func(s *record.Scenario) bool { return !only.MatchString(s.Scenario) })
-	}
+	all = chosen(t, all)
 	times, _ := strconv.Atoi(os.Getenv("IPVS_TIMES"))
 	return slices.Repeat(all, max(times, 1))
 }
@@ -79,6 +74,7 @@ func TestKernelAndLvxAgree(t *testing.T) {
 	if os.Getenv("LVX_IPVS") == "" {
 		t.Skip("takes minutes and packages from Debian's archive; run: make test-ipvs")
 	}
+	t.Parallel() // so that others go on beside the machine
 	began := time.Now()
 	all := plan(t)
 	guest := boot(t, all)

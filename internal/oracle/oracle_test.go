@@ -5,6 +5,7 @@ import (
 	"flag"
 	"os"
 	"path/filepath"
+	"regexp"
 	"slices"
 	"testing"
 
@@ -48,6 +49,16 @@ func readRecording(t testing.TB, name string) []*record.Scenario {
 	return all
 }
 
+// chosen returns the scenarios that IPVS_SCENARIO names.
+func chosen(t testing.TB, all []*record.Scenario) []*record.Scenario {
+	t.Helper()
+	only, err := regexp.Compile(os.Getenv("IPVS_SCENARIO"))
+	if err != nil {
+		t.Fatalf("IPVS_SCENARIO: %v", err)
+	}
+	return slices.DeleteFunc(all, func(s *record.Scenario) bool { return !only.MatchString(s.Scenario) })
+}
+
 // agree replays recordings and reports every scenario in which lvx differs.
 func agree(t *testing.T, all []*record.Scenario) {
 	t.Helper()
@@ -62,7 +73,7 @@ func agree(t *testing.T, all []*record.Scenario) {
 }
 
 func TestLvxDoesWhatTheKernelDid(t *testing.T) {
-	all := recorded(t)
+	all := chosen(t, recorded(t))
 	agree(t, all)
 	if *update {
 		keep(t, all)
