@@ -9,7 +9,6 @@ const (
 	optRecordRoute = 7
 	optTimestamp   = 68
 	optLooseRoute  = 131
-	optCIPSO       = 134
 	optStrictRoute = 137
 	optAlert       = 148
 	optCopied      = 0x80 // goes into every fragment
@@ -71,8 +70,6 @@ func legible(h, opt []byte) bool {
 		return hasRoom(opt, 4)
 	case optAlert:
 		return n >= 4
-	case optCIPSO: // by what its administrator has said of it
-		return false
 	}
 	return true
 }

@@ -116,6 +116,10 @@ var deviations = [...]Deviation{
 		LVX:  "it is served, and they are the kernel's",
 		Why:  "neither is without a connection",
 	}, {
+		IPVS: "a CIPSO option is refused, unless the director was told of its domain",
+		LVX:  "it stays as it came",
+		Why:  "labels are for hosts",
+	}, {
 		IPVS: "drop_entry, drop_packet and secure_tcp 1 and 2 are on while memory is short",
 		LVX:  "they are on while the connection table is",
 		Why:  "the memory of lvx is there from the start; what a flood uses up is the table",
