@@ -21,6 +21,7 @@ const hopMoment = Second / 100
 // waiting holds translated frames whose hop is not known yet.
 type waiting struct {
 	frames []waitingFrame // oldest first, never more than its capacity
+	others []waitingFrame // as much room, for those that stay
 	perHop int
 	seen   uint32 // Hops.changed when they were last looked at
 	about  packet.Packet
@@ -41,7 +42,7 @@ func (q *waiting) init(l Limits, total int) {
 	if n == 0 {
 		n = max(total/32, 4)
 	}
-	q.frames = make([]waitingFrame, 0, n)
+	q.frames, q.others = make([]waitingFrame, 0, n), make([]waitingFrame, 0, n)
 }
 
 func (q *waiting) len() int { return len(q.frames) }
@@ -98,7 +99,7 @@ func (q *waiting) look(w *Worker) {
 		return
 	}
 	q.seen = changed
-	kept := q.frames[:0]
+	kept := q.others[:0]
 	for _, x := range q.frames {
 		switch state := w.hops.state(x.hop); {
 		case state == HopUsable:
@@ -116,7 +117,7 @@ func (q *waiting) look(w *Worker) {
 			kept = append(kept, x)
 		}
 	}
-	q.frames = kept
+	q.frames, q.others = kept, q.frames
 }
 
 // unreachable drops a frame that waited in vain and tells its sender. The
