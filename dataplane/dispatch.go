@@ -65,20 +65,17 @@ type origin struct {
 	mac  MAC
 	link LinkID
 	dir  conntrack.Direction
-	slot uint32
-	port uint16 // that was replaced
-	peer uint16 // port of the client there
-
-	virtual packet.Addr
+	peer uint16          // port of the client there
+	was  packet.Endpoint // that was replaced
 }
 
 func (w *Worker) origin(b *Batch, i int) origin {
 	rec := w.table.At(b.conn[i])
-	port, peer := rec.VPort, rec.Client().Port
+	was, peer := packet.Endpoint{Addr: w.table.Virtual(b.conn[i]), Port: rec.VPort}, rec.Client().Port
 	if b.dir[i] == conntrack.ToClient {
-		port, peer = rec.RPort, w.table.PortToServer(b.conn[i])
+		was, peer = packet.Endpoint{Addr: w.config.pairs[rec.Server].Real, Port: rec.RPort}, w.table.PortToServer(b.conn[i])
 	}
-	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], rec.Server, port, peer, w.table.Virtual(b.conn[i])}
+	return origin{MAC(b.packets[i].Data[6:12]), b.link[i], b.dir[i], peer, was}
 }
 
 // forward is dispatch for frame f of p, packet i or a piece of it, whatever

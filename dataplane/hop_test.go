@@ -2,6 +2,7 @@ package dataplane
 
 import (
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/lvx-lb/lvx/packet"
@@ -69,4 +70,29 @@ func TestANeighbourIsGivenUpWithTheLastHopToIt(t *testing.T) {
 	if got := h.Sweep(unused); !slices.Equal(got, []Neighbour{{1, gateway}}) {
 		t.Errorf("given up: %v, want the gateway", got)
 	}
+}
+
+// A server's place may be another's before what it has sent has found its hop.
+func TestWhatWaitsOutlivesItsServersPlace(t *testing.T) {
+	s := &script{t: t, names: map[string]int{}, top: topologies["twonic"], sizes: sizes{conns: 100, frames: 256, ring: 256}}
+	before := `$ sysctl expire_nodest_conn=1
+		$ -A -u 192.0.2.1:53 -s rr
+		$ -a -u 192.0.2.1:53 -r 10.0.0.11:5353 -m
+		public  in   198.51.100.7:1 -> 192.0.2.1:53   udp 1
+		private out  198.51.100.7:1 -> 10.0.0.11:5353 udp 1
+		silent 192.0.2.254
+		fail public 192.0.2.254
+		private in   10.0.0.11:5353 -> 198.51.100.7:1 udp 7
+		$ -d -u 192.0.2.1:53 -r 10.0.0.11:5353
+		advance 1s`
+	after := `$ -a -u 192.0.2.1:53 -r 10.0.0.12:5353 -m
+		counters held=1 conns=0
+		advance 2.1s
+		private out  10.0.0.1 -> 10.0.0.11 icmp 3/1 ttl=64 tos=0xc0 id=$a about 10.0.0.11:5353 -> 198.51.100.7:1 udp 7 ttl=63 sumas=192.0.2.1:53>198.51.100.7:1`
+	s.play(strings.Split(before, "\n"), 1, strings.NewReplacer())
+	if gone := s.roster.Collect(); len(gone) != 1 {
+		t.Fatalf("%d servers are gone", len(gone))
+	}
+	s.adopt()
+	s.play(strings.Split(after, "\n"), 11, strings.NewReplacer())
 }

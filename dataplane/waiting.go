@@ -134,19 +134,13 @@ func (w *Worker) unreachable(x *waitingFrame) {
 }
 
 func (w *Worker) tellUnreachable(x *waitingFrame, p *packet.Packet) bool {
-	s := w.config.servers[x.from.slot]
-	if s == nil {
-		return false
+	own, src := w.config.Links[x.from.link].source(p.V6), x.from.was.Addr
+	near, far := packet.Destination, packet.Source
+	if x.from.dir == conntrack.ToClient {
+		src, near, far = own, far, near
 	}
-	own, src := w.config.Links[x.from.link].source(p.V6), x.from.virtual
-	if x.from.dir == conntrack.ToServer {
-		p.Restore(packet.Endpoint{Addr: src, Port: x.from.port}, packet.Destination)
-		p.PutPort(x.from.peer, packet.Source)
-	} else {
-		src = own
-		p.Restore(packet.Endpoint{Addr: s.real.Addr, Port: x.from.port}, packet.Source)
-		p.PutPort(x.from.peer, packet.Destination)
-	}
+	p.Restore(x.from.was, near)
+	p.PutPort(x.from.peer, far)
 	if src == (packet.Addr{}) || !w.limiter.allow(w.now, p.Src) {
 		return false
 	}
