@@ -120,6 +120,10 @@ var deviations = [...]Deviation{
 		LVX:  "it stays as it came",
 		Why:  "labels are for hosts",
 	}, {
+		IPVS: "of several gateways to a server all clients' packets take one",
+		LVX:  "each client's take one of them",
+		Why:  "all of them are there to be used",
+	}, {
 		IPVS: "drop_entry, drop_packet and secure_tcp 1 and 2 are on while memory is short",
 		LVX:  "they are on while the connection table is",
 		Why:  "the memory of lvx is there from the start; what a flood uses up is the table",
