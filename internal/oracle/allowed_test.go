@@ -43,8 +43,13 @@ var allowances = []allowance{
 				clear(l.frame[58:62])
 			}
 		}},
-	{"timestamp", "the kernel writes the time of day into an IPv4 timestamp option, as a router may; lvx has no clock there",
+	{"timestamp", "the kernel writes the time of day into an IPv4 timestamp option, as a router may, also before it quotes it; lvx has no clock there",
 		func(k, l *view) {
+			if h := k.frame[k.quote:]; k.quote != 0 && k.quote == l.quote && h[0] > 0x45 && h[20] == 68 {
+				from, to := 20+2, min(20+int(h[21]), int(h[0]&15)*4)
+				k.forgetQuoted(from, to)
+				l.forgetQuoted(from, to)
+			}
 			if !k.v6 && !l.v6 && k.frame[14] > 0x45 && k.frame[34] == 68 && l.frame[14] > 0x45 {
 				from, to := 20+2, min(20+int(k.frame[35]), int(k.frame[14]&15)*4)
 				k.forget(from, to)
@@ -80,6 +85,7 @@ type view struct {
 	v6, own   bool // own: an ICMP error, echo reply or reset made by the director itself
 	fragment6 bool
 	proto     uint8
+	quote     int // of an ICMP error: where it quotes an IPv4 header, 0 = nowhere
 }
 
 func look(f record.Frame) (v view, ok bool) {
@@ -90,6 +96,9 @@ func look(f record.Frame) (v view, ok bool) {
 	}
 	v.v6, v.proto, v.fragment6 = p.V6, p.Proto, p.V6 && p.Fragment && p.FragHeader == 54
 	v.own = p.TTL == 64 && slices.Contains(own, p.Src)
+	if p.IsError && p.Quote.OK && !p.V6 {
+		v.quote = int(p.Quote.L3)
+	}
 	return v, true
 }
 
@@ -108,6 +117,17 @@ func (v *view) forget(from, to int) {
 	clear(h[from:to])
 	clear(h[10:12])
 	binary.BigEndian.PutUint16(h[10:], folded(sum(h, 0)))
+}
+
+// forgetQuoted clears bytes of the IPv4 header that an ICMP error quotes, and the
+// checksum of the error if that was right.
+func (v *view) forgetQuoted(from, to int) {
+	message := v.frame[14+int(v.frame[14]&15)*4:]
+	if from > to || folded(sum(message, 0)) != 0 {
+		return
+	}
+	clear(v.frame[v.quote+from : v.quote+to])
+	clear(message[2:4])
 }
 
 // alike compares two frames and counts the allowances that were needed.
