@@ -99,12 +99,13 @@ func TestDatagramsAreAnsweredByTheVIP(t *testing.T) {
 }
 
 // echo sends a datagram from a new socket of the client and returns the
-// answer.
+// answer. The socket stays open, so that no other gets its port, and with it its
+// connection.
 func echo(r *rig.Rig, address, text string) string {
 	r.T.Helper()
 	c, err := r.Client.Dial(r.T.Context(), "udp", address)
 	r.Must(err)
-	defer c.Close()
+	r.T.Cleanup(func() { c.Close() })
 	c.SetDeadline(time.Now().Add(rig.Patience))
 	_, err = io.WriteString(c, text)
 	r.Must(err)
