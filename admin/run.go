@@ -219,7 +219,7 @@ func (t *tool) listRules(p *printer) error {
 		return err
 	}
 	if !p.noSort {
-		sortStatus(services)
+		service.SortStatus(services)
 	}
 	p.printf("%s", titles[p.columns])
 	for i := range services {
@@ -247,6 +247,6 @@ func (t *tool) save(names service.Names) error {
 	if err != nil {
 		return err
 	}
-	sortStatus(services)
+	service.SortStatus(services)
 	return service.WriteRules(t.out, service.WithoutStatus(services), names)
 }
