@@ -1,6 +1,9 @@
 package packet
 
-import "encoding/binary"
+import (
+	"bytes"
+	"encoding/binary"
+)
 
 // IPv4 options (RFC 791 section 3.1).
 const (
@@ -102,14 +105,13 @@ func NoteRoute(p *Packet, own Addr) (changed bool) {
 	}
 	h := p.Data[p.L3:p.L4]
 	changed = record(findOption(h, optRecordRoute), own)
-	for opts := h[ipv4Len:]; len(opts) > 0; opts = opts[max(1, nextOption(opts)):] {
-		if opts[0] == optEnd {
-			for i := range opts {
-				changed = changed || opts[i] != optEnd
-			}
-			clear(opts)
-			break
-		}
+	rest := h[ipv4Len:]
+	for len(rest) > 0 && rest[0] != optEnd {
+		rest = rest[max(1, nextOption(rest)):]
+	}
+	if len(bytes.Trim(rest, "\x00")) > 0 {
+		clear(rest)
+		changed = true
 	}
 	return changed
 }

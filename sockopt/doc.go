@@ -20,6 +20,6 @@
 // in the child, supervise.go starts and outlives it, family.go reaps it and
 // passes signals on, notify.go receives calls and answer.go answers them,
 // caller.go looks at the thread that waits in one, rights.go at what it may do
-// and beyond.go for IPv6 that it was told of, options.go and files.go are the kernel's side of the answers,
-// structures.go its forms.
+// and beyond.go for IPv6 that it was told of, options.go and files.go are the
+// kernel's side of the answers, structures.go its forms.
 package sockopt

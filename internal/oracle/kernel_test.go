@@ -60,10 +60,8 @@ func seeds(t *testing.T) (first, last uint64) {
 		to = from
 	}
 	first, err := strconv.ParseUint(from, 10, 32)
-	if err != nil {
-		t.Fatalf("IPVS_SEED: %v", err)
-	}
-	if last, err = strconv.ParseUint(to, 10, 32); err != nil {
+	last, wrong := strconv.ParseUint(to, 10, 32)
+	if err = errors.Join(err, wrong); err != nil {
 		t.Fatalf("IPVS_SEED: %v", err)
 	}
 	return first, last

@@ -52,8 +52,12 @@ func (k *keepalived) pidFile(part string) string { return filepath.Join(k.r.Dir,
 
 func (k *keepalived) write(configuration string) {
 	k.r.T.Helper()
-	text := strings.NewReplacer("VIP", k.r.VIP, "RIP1", k.r.RIPs[0], "RIP2", k.r.RIPs[1]).Replace(configuration)
-	k.r.Must(os.WriteFile(k.conf(), []byte(text), 0o600))
+	k.r.Must(os.WriteFile(k.conf(), []byte(k.placed(configuration)), 0o600))
+}
+
+// placed puts the topology's addresses into a text.
+func (k *keepalived) placed(text string) string {
+	return strings.NewReplacer("VIP", k.r.VIP, "RIP1", k.r.RIPs[0], "RIP2", k.r.RIPs[1]).Replace(text)
 }
 
 func (k *keepalived) reload(configuration string) {
@@ -103,7 +107,7 @@ func (k *keepalived) log() string {
 func (k *keepalived) has(what, rules string) {
 	k.r.T.Helper()
 	var got string
-	rules = strings.NewReplacer("VIP", k.r.VIP, "RIP1", k.r.RIPs[0], "RIP2", k.r.RIPs[1]).Replace(rules)
+	rules = k.placed(rules)
 	defer func() {
 		if got != rules {
 			k.r.T.Logf("rules:\n%s", got)
